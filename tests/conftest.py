@@ -1,0 +1,32 @@
+"""What the tests share: a data set of nothing but shapes, and a Config that trains on it in a second."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+import pytest
+
+from gan_tf.config import Config
+from gan_tf.datasets import Images
+
+
+@pytest.fixture(autouse=True)
+def no_data_of_the_developer(monkeypatch, tmp_path):
+    """No test may find, or touch, what lies in the environment, the home directory or the current one."""
+    monkeypatch.delenv("GAN_TF_DATA", raising=False)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+
+
+@pytest.fixture
+def config():
+    return Config(dataset="digits", epochs=2, steps_per_epoch=4, batch_size=4, latent_dim=8, seed=3)
+
+
+@pytest.fixture
+def images():
+    """A white square on black, a little different each time: anything that learns gets near it quickly."""
+    random = np.random.default_rng(0)
+    pixels = np.zeros((24, 28, 28, 1), np.uint8)
+    pixels[:, 8:20, 8:20] = random.integers(200, 256, (24, 12, 12, 1))
+    return Images("squares", pixels, None, "tests")
