@@ -1,0 +1,158 @@
+"""What happens after a step and at an epoch's end. The order in `make_callbacks` is part of the design: what is
+not finite stops everything, and the checkpoint comes after all that belongs to the epoch it closes."""
+
+import csv
+import time
+
+import keras
+import numpy as np
+
+from gan_tf import plots
+from gan_tf.config import InputError
+from gan_tf.gan import GAN, draw
+from gan_tf.runs import Checkpoints, Run, save_picture
+
+GRID = 64  # Images in a sample grid, 8 by 8.
+
+
+class Diverged(InputError):
+    """A loss or a weight became NaN or infinite."""
+
+
+class Interrupted(Exception):
+    """Training was asked to stop, and everything is saved."""
+
+
+def stop(gan: GAN, what: str) -> None:
+    """Raises Diverged, with what to try."""
+    raise Diverged(
+        f"Training diverged: {what} at step {int(gan.step)}. Try a lower --learning-rate (it was "
+        f"{gan.config.learning_rate:g}), a larger --batch-size (it was {gan.config.batch_size}) or another --seed."
+    )
+
+
+def check_weights(gan: GAN) -> None:
+    """Raises Diverged where a weight is not finite, which the losses show only at the next step."""
+    for weight in (*gan.generator.variables, *gan.discriminator.variables):
+        if not np.isfinite(weight.numpy()).all():
+            stop(gan, f"the weights {weight.path} are not finite")
+
+
+class StopUnlessFinite(keras.callbacks.Callback):
+    """Raises Diverged as soon as a loss is not a number any more, or a weight at an epoch's end: before
+    anything of it is saved."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        for name in self.model.means:
+            if not np.isfinite(logs[name]):
+                stop(self.model, f"{name} became {logs[name]}")
+
+    def on_epoch_end(self, epoch, logs=None):
+        check_weights(self.model)
+
+
+class History(keras.callbacks.Callback):
+    """history.csv: a row for each epoch, counted from 1. (Keras's CSVLogger adds empty validation columns.)"""
+
+    def __init__(self, run: Run):
+        super().__init__()
+        self.path = run.history_csv
+
+    def on_epoch_end(self, epoch, logs=None):
+        row = {"epoch": epoch + 1} | {name: logs[name] for name in self.model.means}
+        with open(self.path, "a", newline="") as file:
+            writer = csv.DictWriter(file, row, lineterminator="\n")
+            if file.tell() == 0:
+                writer.writeheader()
+            writer.writerow(row)
+
+
+class Samples(keras.callbacks.Callback):
+    """samples/epoch_NNNN.png: what the averaged generator makes of always the same latent vectors; 0000 is from
+    before the first step."""
+
+    def __init__(self, run: Run, latents: np.ndarray):
+        super().__init__()
+        self.run, self.latents = run, latents
+
+    def on_train_begin(self, logs=None):
+        if int(self.model.step) == 0:
+            self.save(0)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.save(epoch + 1)
+
+    def save(self, epoch: int) -> None:
+        fakes = draw(self.model.ema_generator, self.latents)
+        save_picture(self.run.sample_png(epoch), plots.grid(fakes, columns=8))
+
+
+class Save(keras.callbacks.Callback):
+    """A checkpoint and the two models at the end of every epoch, and when `stop_requested` is set: then it
+    raises Interrupted. A resumed epoch goes on with the means that it had."""
+
+    def __init__(self, run: Run, checkpoints: Checkpoints, steps_per_epoch: int):
+        super().__init__()
+        self.run, self.checkpoints, self.steps_per_epoch = run, checkpoints, steps_per_epoch
+        self.stop_requested = False
+        self.means = [variable for mean in checkpoints.gan.metrics for variable in mean.variables]
+        self.means_so_far = [variable.numpy() for variable in self.means]
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if int(self.model.step) % self.steps_per_epoch:  # `fit` has just reset what the checkpoint brought back.
+            for variable, value in zip(self.means, self.means_so_far, strict=True):
+                variable.assign(value)
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.stop_requested and int(self.model.step) % self.steps_per_epoch:
+            check_weights(self.model)
+            self.save()
+            raise Interrupted
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.save()
+        if self.stop_requested:
+            raise Interrupted
+
+    def save(self) -> None:
+        self.checkpoints.save()
+        self.run.save_models(self.model)
+
+
+class Speed(keras.callbacks.Callback):
+    """Adds real images per second, of the epoch so far, to the logs that the progress bar shows."""
+
+    def __init__(self):
+        super().__init__()
+        self.began = self.rate = None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if self.began:
+            self.began = time.perf_counter(), int(self.model.step)
+
+    def on_train_batch_end(self, batch, logs=None):
+        now, step = time.perf_counter(), int(self.model.step)
+        if not self.began:  # The first execution of all is left out: it compiles the step.
+            self.began = now, step
+            return
+        images = (step - self.began[1]) * self.model.config.batch_size * self.model.config.d_steps
+        logs["images/s"] = self.rate = images / (now - self.began[0])
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.rate:
+            logs["images/s"] = self.rate
+
+
+def make_callbacks(
+    gan: GAN, run: Run, checkpoints: Checkpoints, latents: np.ndarray, steps_per_epoch: int, tensorboard: bool
+) -> list[keras.callbacks.Callback]:
+    """All of them, in their order."""
+    boards = [keras.callbacks.TensorBoard(str(run.tensorboard), write_graph=False)] if tensorboard else []
+    return [
+        StopUnlessFinite(),
+        History(run),
+        Samples(run, latents),
+        Speed(),
+        *boards,
+        Save(run, checkpoints, steps_per_epoch),
+    ]

@@ -1,0 +1,72 @@
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+
+from gan_tf import callbacks, plots, train
+from gan_tf.callbacks import Diverged, History, Samples, Speed, StopUnlessFinite
+from gan_tf.gan import GAN, draw
+from gan_tf.runs import Run
+
+
+@pytest.fixture
+def run(tmp_path, config, images):
+    return Run.create(tmp_path / "run", config, images, fallback=None)
+
+
+def test_a_row_and_a_grid_for_each_epoch(run, config, images):
+    gan = GAN(config, images.shape)
+    latents = np.random.default_rng(0).standard_normal((16, 8))
+    result = gan.fit(images, callbacks=[History(run), Samples(run, latents), Speed()], verbose=0)
+    header = "epoch,d_loss,g_loss,D(x),D(G(z))_before,D(G(z))_after"
+    assert run.history_csv.read_text().splitlines()[0] == header
+    history = run.read_history()
+    assert history.pop("epoch") == [1, 2]
+    assert history == {name: result.history[name] for name in history}
+    expected = plots.grid(draw(gan.ema_generator, latents), columns=8)
+    np.testing.assert_array_equal(plots.open_png(run.sample_png(2)), expected)
+    assert not np.array_equal(plots.open_png(run.sample_png(1)), expected)
+    untrained = plots.grid(draw(GAN(config, images.shape).ema_generator, latents), columns=8)
+    np.testing.assert_array_equal(plots.open_png(run.sample_png(0)), untrained)
+
+
+def test_images_per_second_are_those_of_the_clock(config, images, monkeypatch):
+    now = iter(range(0, 1000, 2))  # A clock that goes on by 2 s each time that it is read, once per execution.
+    monkeypatch.setattr(callbacks.time, "perf_counter", lambda: next(now))
+    gan = GAN(dataclasses.replace(config, steps_per_epoch=37), images.shape)  # A prime: one step per execution.
+    result = gan.fit(images, epochs=1, callbacks=[Speed()], verbose=0)
+    assert result.history["images/s"] == [4 / 2]
+
+
+class Poison(keras.callbacks.Callback):
+    """Makes a weight of the generator infinite at one step."""
+
+    def __init__(self, step):
+        super().__init__()
+        self.step = step
+
+    def on_train_batch_end(self, batch, logs=None):
+        if int(self.model.step) == self.step:
+            kernel = self.model.generator.layers[0].kernel
+            kernel.assign(kernel * np.inf)
+
+
+def test_what_is_not_finite_stops_before_anything_is_saved(run, config, images):
+    gan = GAN(config, images.shape)
+    with pytest.raises(Diverged, match=r"the weights .* are not finite at step 12\. Try a lower --learning-rate"):
+        gan.fit(images, epochs=4, callbacks=[StopUnlessFinite(), History(run), Poison(12)], verbose=0)
+    assert run.read_history()["epoch"] == [1, 2]
+
+
+def test_a_run_that_diverges_stands_at_its_last_good_checkpoint(tmp_path, monkeypatch, capsys):
+    make = callbacks.make_callbacks
+    monkeypatch.setattr(callbacks, "make_callbacks", lambda *args: [Poison(20), *make(*args)])
+    options = "--digit 5 --epochs 4 --steps-per-epoch 17 --batch-size 4 --latent-dim 8 --run"
+    with pytest.raises(SystemExit) as stopped:
+        train.main([*options.split(), str(tmp_path / "run")])
+    run = Run(tmp_path / "run")
+    assert "diverged: d_loss became nan at step 21" in str(stopped.value)
+    assert str(stopped.value).endswith("stands at its last good checkpoint, step 17.")
+    assert run.read_history()["epoch"] == [1] and run.progress_gif.exists()
+    assert all(np.isfinite(weight).all() for weight in run.load_generator().get_weights())
