@@ -74,14 +74,17 @@ class Run:
         run = cls(folder)
         try:
             folder.mkdir(parents=True)
-            run.samples.mkdir()
-            run.write_config(config, images, fallback)
+            try:
+                run.samples.mkdir()
+                run.write_config(config, images, fallback)
+            except BaseException:  # Only what was made here, a line above, is removed again.
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
         except FileExistsError:
             raise InputError(
                 f"{folder} exists already; go on with it by --resume {folder}, or name a new folder with --run."
             ) from None
         except OSError as error:
-            shutil.rmtree(folder, ignore_errors=True)
             raise InputError(
                 f"The run's folder {folder} cannot be made ({error.strerror}); name a writable one with --run."
             ) from error

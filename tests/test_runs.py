@@ -2,6 +2,7 @@ import dataclasses
 import json
 import re
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -49,6 +50,16 @@ def test_a_folder_that_exists_is_left_alone(run, config, images):
     with pytest.raises(InputError, match=r"run exists already; go on with it by --resume .*run, or name"):
         Run.create(run.folder, config, images, None)
     assert run.config_json.read_bytes() == before
+
+
+def test_a_folder_that_was_not_made_here_is_never_removed(run, config, images, monkeypatch):
+    def refused(self, *args, **kwargs):  # As Windows says of a drive, instead of that it exists.
+        raise PermissionError(13, "Access is denied")
+
+    monkeypatch.setattr(Path, "mkdir", refused)
+    with pytest.raises(InputError, match=r"cannot be made \(Access is denied\)"):
+        Run.create(run.folder, config, images, None)
+    assert run.config_json.exists()
 
 
 def test_a_folder_that_is_no_run(tmp_path):
