@@ -28,8 +28,9 @@ from keras import layers
 from gan_tf import plots
 from gan_tf.config import preset_config
 from gan_tf.datasets import batches, load, read_mnist, steps_per_epoch
-from gan_tf.gan import GAN
+from gan_tf.gan import GAN, draw, to_unit_range
 from gan_tf.metrics import coverage, frechet_distance
+from gan_tf.runs import Run
 
 FIVES = 5421
 RESULTS = Path(__file__).parent / "results"
@@ -79,7 +80,7 @@ def train_ours(seed: int, data_dir: str, folder: Path) -> dict:
     training = float(re.search(r"Trained [\d,]+ steps in ([\d.]+) s", text).group(1))
     if seed == 0:  # The README's picture: the same first latents at several epochs, not chosen.
         epochs = [0, 1, 2, 3, 4, 5, 6, 8]
-        frames = [plots.open_png(run / "samples" / f"epoch_{epoch:04d}.png") for epoch in epochs]
+        frames = [plots.open_png(Run(run).sample_png(epoch)) for epoch in epochs]
         plots.save_png(RESULTS / "mnist_five.png", plots.strip(frames, [f"epoch {epoch}" for epoch in epochs]))
     images = folder / f"ours-{seed}.npz"
     timed(
@@ -136,16 +137,14 @@ def tutorial(out: str, seed: int, data_dir: str, epochs: int = 70, batch: int = 
 
     for optimizer, model in zip(optimizers, (generator, discriminator), strict=True):
         optimizer.build(model.trainable_variables)
-    pixels = images.astype(np.float32) / 127.5 - 1
+    pixels = to_unit_range(images)
     data = tf.data.Dataset.from_tensor_slices(pixels).shuffle(len(pixels), seed=seed).batch(batch)
     began = time.perf_counter()
     for _ in range(epochs):
         for reals in data:
             step(reals)
     print(f"Trained in {time.perf_counter() - began:.1f} s.")
-    latents = np.random.default_rng(1).standard_normal((FIVES, 100)).astype(np.float32)
-    drawn = [generator(part, training=False).numpy() for part in np.array_split(latents, 60)]
-    np.save(out, np.clip(np.rint((np.concatenate(drawn) + 1) * 127.5), 0, 255).astype(np.uint8))
+    np.save(out, draw(generator, np.random.default_rng(1).standard_normal((FIVES, 100))))
 
 
 def cost_of_fit(data_dir: str, epochs: int = 9) -> float:

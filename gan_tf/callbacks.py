@@ -144,9 +144,9 @@ class Speed(keras.callbacks.Callback):
 
 
 def make_callbacks(
-    gan: GAN, run: Run, checkpoints: Checkpoints, latents: np.ndarray, steps_per_epoch: int, tensorboard: bool
+    run: Run, checkpoints: Checkpoints, latents: np.ndarray, steps_per_epoch: int, tensorboard: bool
 ) -> list[keras.callbacks.Callback]:
-    """All of them, in their order."""
+    """All of them, in their order; the last one is Save."""
     boards = [keras.callbacks.TensorBoard(str(run.tensorboard), write_graph=False)] if tensorboard else []
     return [
         StopUnlessFinite(),

@@ -88,8 +88,8 @@ class Config:
         check(self, "d_steps", "a whole number of at least 1", self.d_steps >= 1)
         check(self, "ema", "in [0, 1)", 0 <= self.ema < 1)
         check(self, "seed", "a whole number from 0 to 2**32 - 1", 0 <= self.seed < 2**32)
-        check(self, "digit", "digits from 0 to 9, each once", set(digit) <= set(range(10)))
-        check(self, "digit", "digits from 0 to 9, each once", len(set(digit)) == len(digit))
+        once = len(set(digit)) == len(digit)
+        check(self, "digit", "digits from 0 to 9, each once", once and set(digit) <= set(range(10)))
         check(self, "loss", "non-saturating or minimax", self.loss in ("non-saturating", "minimax"))
         check(self, "preset", f"one of {', '.join(PRESETS)}", self.preset is None or self.preset in PRESETS)
 

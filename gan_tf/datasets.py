@@ -1,8 +1,8 @@
 """A data set's name -> `Images`, and `Images` -> the batches of a run."""
 
-import contextlib
 import dataclasses
 import difflib
+import functools
 import hashlib
 import os
 import socket
@@ -43,7 +43,7 @@ class Images:
         """(height, width, channels) of one image."""
         return self.images.shape[1:]
 
-    @property
+    @functools.cached_property
     def fingerprint(self) -> str:
         """SHA-256 of the pixels, by which a resumed run knows that its data is still the same."""
         return hashlib.sha256(np.ascontiguousarray(self.images)).hexdigest()
@@ -124,19 +124,12 @@ def download(url: str, sha256: str, folder: Path) -> str:
     """Fetch one file into `folder` with Keras's progress bar. Raises whatever goes wrong."""
     import keras
 
-    @contextlib.contextmanager
-    def timeout(seconds: float):
-        before = socket.getdefaulttimeout()
-        socket.setdefaulttimeout(seconds)
-        try:
-            yield
-        finally:
-            socket.setdefaulttimeout(before)
-
-    with timeout(20):  # Keras sets none: a network that swallows packets would hold us forever.
-        return keras.utils.get_file(
-            url.rsplit("/", 1)[-1], url, file_hash=sha256, cache_dir=str(folder), cache_subdir=""
-        )
+    name, before = url.rsplit("/", 1)[-1], socket.getdefaulttimeout()
+    socket.setdefaulttimeout(20)  # Seconds. Keras sets none: a network that swallows packets would hold us forever.
+    try:
+        return keras.utils.get_file(name, url, file_hash=sha256, cache_dir=str(folder), cache_subdir="")
+    finally:
+        socket.setdefaulttimeout(before)
 
 
 def read_mnist(path: Path) -> tuple[np.ndarray, np.ndarray]:

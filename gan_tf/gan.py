@@ -3,6 +3,7 @@
 Keras's `fit` brings the progress bar, `tf.function` and the callbacks; what a GAN is stands in `GAN.train_step`.
 """
 
+import functools
 import math
 
 import keras
@@ -81,15 +82,14 @@ class GAN(keras.Model):
         # On a CPU, XLA's convolutions are slower than TensorFlow's own; elsewhere Keras decides.
         jit = "auto" if tf.config.list_physical_devices("GPU") else False
         self.compile(jit_compile=jit, steps_per_execution=together)
-        epochs = epochs or self.config.epochs
+        from_here = functools.partial(super().fit, shuffle=False, **keras_fit)
         if done:  # The rest of an epoch that was interrupted is a short epoch of its own.
-            here = batches(images, self.config, int(self.step))
+            data = batches(images, self.config, int(self.step))
+            from_here(data, initial_epoch=epoch, epochs=epoch + 1, steps_per_epoch=per_epoch - done)
             epoch += 1
-            rest = {"initial_epoch": epoch - 1, "epochs": epoch, "steps_per_epoch": per_epoch - done}
-            super().fit(here, shuffle=False, **rest, **keras_fit)
-        here = batches(images, self.config, int(self.step))
-        whole = {"initial_epoch": epoch, "epochs": epochs, "steps_per_epoch": per_epoch}
-        return super().fit(here, shuffle=False, **whole, **keras_fit)
+        data = batches(images, self.config, int(self.step))
+        epochs = epochs or self.config.epochs
+        return from_here(data, initial_epoch=epoch, epochs=epochs, steps_per_epoch=per_epoch)
 
     @property
     def metrics(self):

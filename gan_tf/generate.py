@@ -64,17 +64,19 @@ def fakes(generator, count: int, seed: int) -> Iterator[np.ndarray]:
     return (draw(generator, latents) for latents in latent_batches(generator, count, seed))
 
 
-def walk(generator, count: int, seed: int, between: int = 16) -> Iterator[np.ndarray]:
-    """Frames, uint8 (height, width, channels), of a round trip through `count` latents, `between` frames for each
-    way. Along the sphere (Shoemake 1985), as a straight line between two such vectors passes points closer to
-    the middle than any that the generator was trained on (White 2016, arXiv:1609.04468)."""
+def walk(generator, count: int, seed: int, between: int = 16) -> np.ndarray:
+    """A round trip through `count` latents, `between` frames for each way: uint8 (count * between, height, width,
+    channels). Along the sphere (Shoemake 1985), as a straight line between two such vectors passes points closer
+    to the middle than any that the generator was trained on (White 2016, arXiv:1609.04468)."""
     from gan_tf.gan import draw
 
+    t = np.arange(between)[:, np.newaxis] / between
+    ways = []
     stops = np.random.default_rng(seed).standard_normal((count, generator.input_shape[1]))
     for a, b in zip(stops, np.roll(stops, -1, axis=0), strict=True):
         angle = np.arccos(np.clip(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)), -1, 1))
-        t = np.arange(between)[:, np.newaxis] / between
-        yield from draw(generator, (np.sin((1 - t) * angle) * a + np.sin(t * angle) * b) / np.sin(angle))
+        ways.append((np.sin((1 - t) * angle) * a + np.sin(t * angle) * b) / np.sin(angle))
+    return draw(generator, np.concatenate(ways))
 
 
 def write_npz(path: Path, generator, count: int, seed: int) -> None:

@@ -35,6 +35,12 @@ def to_pillow(picture: np.ndarray) -> Image.Image:
     return Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture)
 
 
+def from_pillow(picture: Image.Image) -> np.ndarray:
+    """Pillow's picture as ours: uint8 (H, W, channels), grey ones too."""
+    array = np.asarray(picture)
+    return array[..., np.newaxis] if array.ndim == 2 else array
+
+
 def save_png(path: Path, picture: np.ndarray) -> None:
     """Write a uint8 picture (H, W, 1 or 3)."""
     to_pillow(picture).save(path, format="PNG")
@@ -43,8 +49,7 @@ def save_png(path: Path, picture: np.ndarray) -> None:
 def open_png(path: Path) -> np.ndarray:
     """A picture that `save_png` wrote: uint8 (H, W, 1 or 3)."""
     with Image.open(path) as picture:
-        array = np.asarray(picture)
-    return array[..., np.newaxis] if array.ndim == 2 else array
+        return from_pillow(picture)
 
 
 def save_gif(path: Path, frames: Sequence[np.ndarray], seconds: float = 0.2, hold: float = 1.0) -> None:
@@ -67,8 +72,7 @@ def strip(frames: Sequence[np.ndarray], captions: Sequence[str], columns: int = 
     pen = ImageDraw.Draw(picture)
     for i, caption in enumerate(captions):
         pen.text((i * step + step // 2 + gap, 10), caption, fill="black", anchor="mm", font=ImageFont.load_default(11))
-    array = np.asarray(picture)
-    return array[..., np.newaxis] if array.ndim == 2 else array
+    return from_pillow(picture)
 
 
 def save_curves(path: Path, history: Mapping[str, Sequence[float]]) -> None:

@@ -227,6 +227,13 @@ class Checkpoints:
         except tf.errors.OpError as error:
             raise OSError(None, error.message.splitlines()[0], str(self.manager.directory)) from error
 
+    def restore_or_begin(self) -> None:
+        """Go back to the newest checkpoint; where there is none yet, save the first."""
+        if self.manager.checkpoints:
+            self.restore()
+        else:
+            self.save()
+
     def restore(self) -> None:
         """Go back to the newest checkpoint that is whole, naming those that are not. Raises InputError."""
         saved = self.manager.checkpoints

@@ -195,10 +195,7 @@ def train_in(run, config: Config, images, fallback: str | None, tensorboard: boo
 
     gan, per_epoch = GAN(config, images.shape), steps_per_epoch(images, config)
     checkpoints = Checkpoints(gan, run.checkpoints)
-    if checkpoints.manager.checkpoints:
-        checkpoints.restore()
-    else:
-        checkpoints.save()
+    checkpoints.restore_or_begin()
     done = int(gan.step) // per_epoch
     if config.epochs < done:
         raise InputError(f"--epochs is {config.epochs}, but {run.folder} has {done} already: ask for more.")
@@ -207,7 +204,7 @@ def train_in(run, config: Config, images, fallback: str | None, tensorboard: boo
     save_picture(run.reals_png, plots.grid(images.images[: callbacks.GRID], columns=8))
     announce(run, config, images, gan, per_epoch)
     latents = np.random.default_rng(config.seed).standard_normal((callbacks.GRID, config.latent_dim))
-    watchers = callbacks.make_callbacks(gan, run, checkpoints, latents, per_epoch, tensorboard)
+    watchers = callbacks.make_callbacks(run, checkpoints, latents, per_epoch, tensorboard)
     began, first = time.perf_counter(), int(gan.step)
     try:
         with ctrl_c_stops(watchers[-1]):
