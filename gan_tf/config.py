@@ -34,7 +34,7 @@ class Config:
 
     dataset: str = "digits"
     """Which images to learn: digits (1,797 handwritten digits inside scikit-learn, no download) or mnist
-    (70,000 of 28x28 pixels). digits by default, as it is there on every machine."""
+    (60,000 of 28x28 pixels). digits by default, as it is there on every machine."""
     digit: tuple[int, ...] = ()
     """Which digits to learn, such as 5, or 3 8; none means all ten. One digit is the quickest to learn."""
     data_dir: str | None = None
