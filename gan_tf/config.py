@@ -7,8 +7,12 @@ field is its documentation on the command line too: what it is, and the reason f
 import contextlib
 import dataclasses
 import math
+import os
 import sys
-from typing import Literal
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
 
 
 class InputError(Exception):
@@ -28,18 +32,33 @@ def one_sentence():
         sys.exit(130)
 
 
+SIZES = (28, 32, 64, 96, 128, 256, 512)
+
+
 @dataclasses.dataclass(frozen=True)
 class Config:
     """Everything that a run is a function of: the same Config gives the same pictures."""
 
     dataset: str = "digits"
-    """Which images to learn: digits (1,797 handwritten digits inside scikit-learn, no download) or mnist
-    (60,000 of 28x28 pixels). digits by default, as it is there on every machine."""
-    digit: tuple[int, ...] = ()
-    """Which digits to learn, such as 5, or 3 8; none means all ten. One digit is the quickest to learn."""
+    """Which images to learn: a name (python -m gan_tf.datasets lists them) or the path of a folder of pictures.
+    digits by default, the handwritten digits inside scikit-learn, as they are there on every machine."""
+    label: Annotated[tuple[str, ...], tyro.conf.arg(aliases=["--digit"])] = ()
+    """Which of the data set's labels to learn, such as 5, A, or cat dog; of a folder of your own, the names of the
+    folders in it. None means all. One kind of thing is the quickest to learn."""
     data_dir: str | None = None
-    """The folder to look into for mnist.npz before any download. By default the environment variable
+    """The folder to look into for <name>/ (or mnist.npz) before any download. By default the environment variable
     GAN_TF_DATA, else data, so that files of your own are found without an option."""
+    image_size: int = 28
+    """Height and width in pixels: 28, 32, 64, 96, 128, 256 or 512. A step costs about four times more at each
+    doubling."""
+    fit: Literal["crop", "pad", "stretch"] = "crop"
+    """How a picture becomes a square: its middle, all of it on --background, or all of it distorted. Most pictures
+    have their subject in the middle."""
+    background: str = "white"
+    """The colour under transparent pictures and beside those that --fit pad makes square: a name or #rrggbb."""
+    max_bad: float = 0.05
+    """The share of files in a folder that may be unreadable, and are then skipped. More than a few say that the
+    folder is not what you think."""
     preset: str | None = None
     """The data set whose measured defaults to start from; every other option still wins. By default that of
     --dataset."""
@@ -60,6 +79,8 @@ class Config:
     """Adam's memory of squared gradients: about 100 steps, short enough for a run of some thousand."""
     latent_dim: int = 64
     """Length of the vector of N(0, 1) numbers that an image is drawn from. Digits need no more."""
+    width: int = 64
+    """The most channels that a layer may have. Few are fast, the tutorials' 512 are for a GPU."""
     loss: Literal["non-saturating", "minimax"] = "non-saturating"
     """What the generator minimises: -log D(G(z)), or the original log(1 - D(G(z))), whose gradient fades
     while the discriminator wins (Goodfellow et al. 2014, section 3)."""
@@ -70,13 +91,32 @@ class Config:
     ema: float = 0.99
     """How much of the averaged generator stays at each step: an average over about 100 steps, as a short run
     needs. The averaged weights draw all the pictures that you see (Karras et al. 2018). 0 is no average."""
+    augment: tuple[Literal["color", "translation", "cutout"], ...] = ()
+    """What reals and fakes go through before the discriminator sees them, so that it cannot learn few images by
+    heart (Zhao et al. 2020): color, translation, cutout. None, as tens of thousands need no such help."""
+    flip: bool = False
+    """Whether half of the real images are mirrored. Only where a mirror image is still the thing, so never for
+    digits and letters."""
+    r1: float = 0.0
+    """Weight of the penalty on the discriminator's gradient at real images, gamma in Mescheder et al. 2018. It
+    keeps the discriminator from running away; 0 is none."""
+    r1_every: int = 4
+    """Steps from one such penalty to the next, which weighs that many times more: it is slow and does not need to
+    be at every step (Karras et al. 2020, appendix B)."""
+    minibatch_std: bool = False
+    """Whether the discriminator sees how much the images of a batch differ, so that fakes all alike give themselves
+    away (Karras et al. 2018, section 3)."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """What layers compute in; weights and losses are float32 either way. bfloat16 is faster where the processor
+    has units for it."""
     seed: int = 0
     """Where every random number comes from: the same seed gives the same run, another seed another."""
 
     def __post_init__(self):
-        # As json has only lists, and a notebook's reader writes digit=5.
-        digit = (self.digit,) if isinstance(self.digit, int) else tuple(self.digit)
-        object.__setattr__(self, "digit", digit)
+        # As json has only lists, and a notebook's reader writes label=5.
+        labels = (self.label,) if isinstance(self.label, (int, str)) else self.label
+        object.__setattr__(self, "label", tuple(map(str, labels)))
+        object.__setattr__(self, "augment", tuple(self.augment))
         check(self, "epochs", "a whole number of at least 1", self.epochs >= 1)
         check(self, "steps_per_epoch", "0 (one pass over the images) or more", self.steps_per_epoch >= 0)
         check(self, "batch_size", "at least 2, as batch normalisation needs more than one", self.batch_size >= 2)
@@ -88,8 +128,21 @@ class Config:
         check(self, "d_steps", "a whole number of at least 1", self.d_steps >= 1)
         check(self, "ema", "in [0, 1)", 0 <= self.ema < 1)
         check(self, "seed", "a whole number from 0 to 2**32 - 1", 0 <= self.seed < 2**32)
-        once = len(set(digit)) == len(digit)
-        check(self, "digit", "digits from 0 to 9, each once", once and set(digit) <= set(range(10)))
+        check(self, "label", "labels of the data set, each once", len(set(self.label)) == len(self.label))
+        check(self, "image_size", f"one of {', '.join(map(str, SIZES))}", self.image_size in SIZES)
+        check(self, "fit", "crop, pad or stretch", self.fit in ("crop", "pad", "stretch"))
+        check(self, "max_bad", "a share from 0 to 1", 0 <= self.max_bad <= 1)
+        check(self, "width", "a whole number of at least 16", self.width >= 16)
+        kinds = {"color", "translation", "cutout"}
+        check(
+            self,
+            "augment",
+            "color, translation or cutout, each once",
+            sorted(self.augment) == sorted(kinds & {*self.augment}),
+        )
+        check(self, "r1", "0 (none) or more, and finite", 0 <= self.r1 < math.inf)
+        check(self, "r1_every", "a whole number of at least 1", self.r1_every >= 1)
+        check(self, "precision", "float32 or bfloat16", self.precision in ("float32", "bfloat16"))
         check(self, "loss", "non-saturating or minimax", self.loss in ("non-saturating", "minimax"))
         check(self, "preset", f"one of {', '.join(PRESETS)}", self.preset is None or self.preset in PRESETS)
 
@@ -101,14 +154,48 @@ def check(config: Config, field: str, allowed: str, good: bool) -> None:
         raise InputError(f"--{field.replace('_', '-')} is {shown}, but it must be {allowed}.")
 
 
+def cache_folder() -> Path:
+    """Keras's folder for data sets, which downloads and decoded pictures go into too: safe to delete."""
+    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "datasets"
+
+
+# What all colour presets share: ten minutes on two cores.
+COLOUR = {
+    "epochs": 34,
+    "steps_per_epoch": 512,
+    "image_size": 64,
+    "batch_size": 8,
+    "learning_rate": 1e-3,
+    "width": 128,
+    "latent_dim": 128,
+    "ema": 0.998,
+    "augment": ("translation", "cutout"),
+    "flip": True,
+    "r1": 1.0,
+}
+
 # The values in which a data set's measured best differs from the defaults above, which are those of digits.
 PRESETS: dict[str, dict] = {
     "digits": {},
     "mnist": {"epochs": 8, "steps_per_epoch": 0},
+    "fashion": {"epochs": 8, "steps_per_epoch": 0},
+    "letters": {"epochs": 8, "steps_per_epoch": 0},
+    "creatures": COLOUR,
+    "pokemon": COLOUR,
+    "animal_faces": COLOUR,
+    "dogs": COLOUR,
+    "anime": COLOUR,
+    "celeba": COLOUR,
+    "folder": COLOUR,
 }
+
+
+def is_path(dataset: str) -> bool:
+    """Whether `dataset` is a folder of pictures and not a data set's name: names have no separators and no dots."""
+    return dataset not in PRESETS and (bool({*"/\\.~"} & {*dataset}) or os.path.isdir(dataset))
 
 
 def preset_config(dataset: str, **fields) -> Config:
     """The Config for a data set: its preset, or that of `preset=NAME`, with `fields` on top of it."""
-    values = PRESETS.get(fields.get("preset") or dataset, {})
+    values = PRESETS.get(fields.get("preset") or ("folder" if is_path(dataset) else dataset), {})
     return Config(**{"dataset": dataset, **values, **fields})

@@ -2,64 +2,102 @@
 
 Both are DCGANs (Radford et al. 2016, arXiv:1511.06434) made small: the picture is halved or doubled by
 strided convolutions, there is no pooling and no hidden dense layer. Built-in layers only, so that a saved
-generator opens with plain `keras.models.load_model` where gan_tf is not installed.
+model opens with plain `keras.models.load_model` where gan_tf is not installed.
 """
 
 import math
 
 import keras
-from keras import layers
+from keras import layers, ops
+
+from gan_tf.config import SIZES
 
 
-def halvings(size: int) -> int:
-    """How often a side of `size` pixels can be halved before it is 7 pixels or fewer: 2 for 28, 4 for 64."""
-    count = 0
-    while size > 7:
-        if size % 2:
-            raise ValueError(f"a side of {size} pixels cannot be halved; use 28, 32, 64, 96, 128, 256 or 512")
-        size, count = size // 2, count + 1
-    return count
+def channels(side: int, smallest: int, first: int, width: int) -> list[int]:
+    """The channels at each halving of a side, from `first` on doubling up to `width`, until the side is `smallest`
+    pixels or fewer: [32, 64, 128, 128] for 64, 4, 32, 128."""
+    counts = []
+    while side > smallest:
+        side = math.ceil(side / 2)
+        counts.append(min(width, first * 2 ** len(counts)))
+    return counts
+
+
+def check_side(image_shape: tuple[int, int, int]) -> int:
+    """Height and width of an image. Raises ValueError where the players cannot be built for them."""
+    height, length, _ = image_shape
+    if height != length or height not in SIZES:
+        raise ValueError(
+            f"images of {height}x{length} pixels; the players need {', '.join(map(str, SIZES))} on each side"
+        )
+    return height
+
+
+def policy(precision: str) -> str:
+    """Keras's name for `Config.precision`: weights are float32 either way."""
+    return "mixed_bfloat16" if precision == "bfloat16" else "float32"
 
 
 def make_generator(
-    image_shape: tuple[int, int, int] = (28, 28, 1), latent_dim: int = 64, width: int = 64
+    image_shape: tuple[int, int, int] = (28, 28, 1), latent_dim: int = 64, width: int = 64, precision: str = "float32"
 ) -> keras.Sequential:
     """Latent vectors (N, latent_dim) from N(0, 1) -> images (N, height, width, channels) in [-1, 1].
 
-    `width` is the channel count at the smallest resolution; it halves each time the resolution doubles.
+    It starts at 3 to 7 pixels and doubles them until the image is full. `width` is the most channels that a layer
+    may have: 32 before the last doubling, twice as many before each earlier one.
     """
-    height, length, channels = image_shape
-    doublings = halvings(height)
-    base = (height // 2**doublings, length // 2**doublings, width)
+    side, kind = check_side(image_shape), {"dtype": policy(precision)}
+    *hidden, widest = channels(side, 7, 32, width)
+    base = side // 2 ** (len(hidden) + 1)
     model = keras.Sequential(name="generator")
     model.add(keras.Input((latent_dim,)))
     # No bias before a batch normalisation: it would subtract it again.
-    model.add(layers.Dense(math.prod(base), use_bias=False))
-    model.add(layers.Reshape(base))
-    model.add(layers.BatchNormalization())
-    model.add(layers.ReLU())
-    for i in range(1, doublings):
+    model.add(layers.Dense(base * base * widest, use_bias=False, **kind))
+    model.add(layers.Reshape((base, base, widest), **kind))
+    model.add(layers.BatchNormalization(**kind))
+    model.add(layers.ReLU(**kind))
+    for count in reversed(hidden):
         # The kernel (4) is a multiple of the stride (2), which keeps checkerboards out (Odena et al. 2016).
-        model.add(layers.Conv2DTranspose(max(width // 2**i, 16), 4, strides=2, padding="same", use_bias=False))
-        model.add(layers.BatchNormalization())
-        model.add(layers.ReLU())
+        model.add(layers.Conv2DTranspose(count, 4, strides=2, padding="same", use_bias=False, **kind))
+        model.add(layers.BatchNormalization(**kind))
+        model.add(layers.ReLU(**kind))
     # No layer works at the full resolution, where each costs most.
-    model.add(layers.Conv2DTranspose(channels, 4, strides=2, padding="same", activation="tanh"))
+    model.add(layers.Conv2DTranspose(image_shape[2], 4, strides=2, padding="same", **kind))
+    model.add(layers.Activation("tanh", dtype="float32"))
     return model
 
 
-def make_discriminator(image_shape: tuple[int, int, int] = (28, 28, 1), width: int = 16) -> keras.Sequential:
+def make_discriminator(
+    image_shape: tuple[int, int, int] = (28, 28, 1),
+    width: int = 64,
+    minibatch_std: bool = False,
+    precision: str = "float32",
+) -> keras.Sequential:
     """Images (N, height, width, channels) in [-1, 1] -> one logit each, (N, 1): positive says real.
 
-    No sigmoid, as the losses take logits; no normalisation, so that an image's logit does not depend on the
-    batch it came in. `width` is the channel count after the first halving; it doubles with each one.
+    It halves the image until 3 or 4 pixels are left. `width` is the most channels that a layer may have: 16 after
+    the first halving, twice as many after each further one. No sigmoid, as the losses take logits; no
+    normalisation, so that an image's logit does not depend on the batch it came in, unless `minibatch_std`.
     """
+    kind = {"dtype": policy(precision)}
     model = keras.Sequential(name="discriminator")
     model.add(keras.Input(image_shape))
-    for i in range(halvings(image_shape[0]) + 1):
-        model.add(layers.Conv2D(width * 2**i, 4, strides=2, padding="same"))
+    for count in channels(check_side(image_shape), 4, 16, width):
+        model.add(layers.Conv2D(count, 4, strides=2, padding="same", **kind))
         # The negative half keeps a slope, so that the generator gets a gradient from every logit.
-        model.add(layers.LeakyReLU(negative_slope=0.2))
-    model.add(layers.Flatten())
-    model.add(layers.Dense(1))
+        model.add(layers.LeakyReLU(negative_slope=0.2, **kind))
+    if minibatch_std:
+        model.add(minibatch_deviation(model.output_shape[1:]))
+    model.add(layers.Flatten(**kind))
+    model.add(layers.Dense(1, dtype="float32"))
     return model
+
+
+def minibatch_deviation(shape: tuple[int, int, int]) -> keras.Model:
+    """Features (N, height, width, channels) -> the same and one more channel, which holds how much the features
+    differ within the batch, on average: 0 where all N are alike (Karras et al. 2018, arXiv:1710.10196, section 3).
+    """
+    features = keras.Input(shape)
+    deviation = ops.mean(ops.sqrt(ops.var(ops.cast(features, "float32"), axis=0) + 1e-8))
+    everywhere = ops.ones_like(features[..., :1]) * ops.cast(deviation, features.dtype)
+    return keras.Model(features, ops.concatenate([features, everywhere], axis=-1), name="minibatch_std")

@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from gan_tf.config import PRESETS, Config, InputError, preset_config
-from gan_tf.datasets import LOADERS
+from gan_tf.config import PRESETS, Config, InputError, is_path, preset_config
+from gan_tf.datasets import DATASETS
 
 
 @pytest.mark.parametrize(
@@ -20,9 +20,17 @@ from gan_tf.datasets import LOADERS
         ("learning_rate", -1.0),
         ("learning_rate", float("nan")),
         ("learning_rate", float("inf")),
-        ("digit", (12,)),
-        ("digit", (-1,)),
-        ("digit", (5, 5)),
+        ("label", ("5", "5")),
+        ("image_size", 30),
+        ("fit", "zoom"),
+        ("max_bad", 1.5),
+        ("width", 8),
+        ("augment", ("colour",)),
+        ("augment", ("color", "color")),
+        ("r1", -1.0),
+        ("r1", float("inf")),
+        ("r1_every", 0),
+        ("precision", "float16"),
         ("latent_dim", 0),
         ("d_steps", 0),
         ("ema", 1.0),
@@ -40,15 +48,15 @@ def test_a_bad_value_is_named_with_its_option_and_what_is_allowed(field, value):
 
 
 def test_presets_hold_under_what_is_given_and_every_data_set_has_one():
-    assert set(PRESETS) == set(LOADERS)
+    assert set(PRESETS) == {*DATASETS, "folder"}
     assert preset_config("mnist").epochs == PRESETS["mnist"]["epochs"] != Config().epochs
     assert preset_config("mnist", epochs=3).epochs == 3
     assert preset_config("digits", preset="mnist").epochs == PRESETS["mnist"]["epochs"]
 
 
 def test_a_config_survives_json():
-    config = preset_config("mnist", digit=5)
-    assert config.digit == (5,)
+    config = preset_config("creatures", label=5)
+    assert config.label == ("5",) and config.augment
     assert Config(**json.loads(json.dumps(dataclasses.asdict(config)))) == config
 
 
@@ -56,3 +64,20 @@ def test_every_field_has_its_sentence():
     source = inspect.getsource(Config)
     for field in dataclasses.fields(Config):
         assert re.search(rf'\n    {field.name}: [^\n]*\n    """\w', source), field.name
+
+
+def test_a_path_has_the_preset_of_folders_and_may_have_that_of_a_set(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "digits").mkdir()
+    for path in ("pictures", "./digits", str(tmp_path), "~/pictures", "no/such"):
+        assert is_path(path), path
+        assert preset_config(path).image_size == PRESETS["folder"]["image_size"]
+    for name in ("digits", "pokemon", "minst", ""):
+        assert not is_path(name)
+    assert preset_config("pictures", preset="mnist").epochs == PRESETS["mnist"]["epochs"]
+
+
+def test_nothing_that_may_not_be_mirrored_is_mirrored():
+    for name in ("digits", "mnist", "letters"):
+        assert not preset_config(name).flip

@@ -2,17 +2,61 @@ import keras
 import numpy as np
 import pytest
 
-from gan_tf.models import make_discriminator, make_generator
+from gan_tf.config import SIZES
+from gan_tf.models import make_discriminator, make_generator, minibatch_deviation
 
 
-@pytest.mark.parametrize("shape", [(28, 28, 1), (32, 32, 3), (64, 64, 3), (96, 96, 1)])
-def test_shapes_and_ranges(shape):
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", SIZES)
+def test_shapes_ranges_and_types_at_every_size(size, channels, precision):
     latents = np.random.default_rng(0).standard_normal((4, 10)).astype(np.float32)
-    fakes = make_generator(shape, latent_dim=10, width=16)(latents * 500)
-    assert fakes.shape == (4, *shape)
+    shape = (size, size, channels)
+    generator = make_generator(shape, latent_dim=10, width=16, precision=precision)
+    fakes = generator(latents * 5e4)
+    assert fakes.shape == (4, *shape) and fakes.dtype == np.float32
     assert -1 <= fakes.numpy().min() < -0.5 and 0.5 < fakes.numpy().max() <= 1
-    logits = make_discriminator(shape, width=4)(fakes)
-    assert logits.shape == (4, 1)
+    discriminator = make_discriminator(shape, width=16, precision=precision)
+    logits = discriminator(fakes)
+    assert logits.shape == (4, 1) and logits.dtype == np.float32
+    for model in (generator, discriminator):
+        assert {weight.dtype for weight in model.weights} == {"float32"}
+        assert model.layers[0].compute_dtype == precision
+
+
+@pytest.mark.parametrize(
+    "size, width, generator, discriminator",
+    [
+        (28, 64, [64, 32, 1], [16, 32, 64]),
+        (64, 128, [128, 128, 64, 32, 3], [16, 32, 64, 128]),
+        (512, 512, [512, 512, 512, 256, 128, 64, 32, 3], [16, 32, 64, 128, 256, 512, 512]),
+    ],
+)
+def test_channels_halve_toward_the_image_and_are_capped(size, width, generator, discriminator):
+    made = make_generator((size, size, generator[-1]), width=width)
+    assert [made.layers[1].output.shape[-1]] + [
+        layer.filters for layer in made.layers if isinstance(layer, keras.layers.Conv2DTranspose)
+    ] == generator
+    made = make_discriminator((size, size, 3), width=width)
+    assert [layer.filters for layer in made.layers if isinstance(layer, keras.layers.Conv2D)] == discriminator
+
+
+def test_minibatch_deviation_is_zero_for_a_batch_of_one_kind_and_the_mean_deviation_else():
+    random = np.random.default_rng(0)
+    features = random.standard_normal((6, 4, 4, 5)).astype(np.float32)
+    out = minibatch_deviation((4, 4, 5))(features).numpy()
+    np.testing.assert_array_equal(out[..., :5], features)
+    np.testing.assert_allclose(out[..., 5], features.std(axis=0).mean(), rtol=1e-4)
+    alike = minibatch_deviation((4, 4, 5))(np.repeat(features[:1], 6, axis=0)).numpy()
+    np.testing.assert_allclose(alike[..., 5], 0, atol=1e-3)
+
+
+def test_a_saved_discriminator_with_minibatch_deviation_opens_without_gan_tf(tmp_path):
+    model = make_discriminator((32, 32, 3), width=16, minibatch_std=True)
+    model.save(tmp_path / "discriminator.keras")
+    images = np.random.default_rng(0).uniform(-1, 1, (4, 32, 32, 3)).astype(np.float32)
+    opened = keras.models.load_model(tmp_path / "discriminator.keras")
+    np.testing.assert_allclose(opened(images), model(images), atol=1e-6)
 
 
 def test_the_discriminator_gives_logits_of_both_signs_and_of_any_size():
@@ -28,11 +72,13 @@ def test_an_images_logit_does_not_depend_on_its_batch():
 
 
 def test_sequential_and_of_built_in_layers_only():
-    for model in (make_generator(), make_discriminator()):
+    for model in (make_generator(), make_discriminator(minibatch_std=True)):
         assert isinstance(model, keras.Sequential)
         assert all(type(layer).__module__.startswith("keras.") for layer in model.layers)
 
 
-def test_a_size_that_cannot_be_halved_is_named():
-    with pytest.raises(ValueError, match="15 pixels cannot be halved"):
-        make_generator((30, 30, 1))
+@pytest.mark.parametrize("make", [make_generator, make_discriminator])
+@pytest.mark.parametrize("shape", [(30, 30, 1), (28, 32, 1)])
+def test_another_size_is_named_with_those_that_there_are(make, shape):
+    with pytest.raises(ValueError, match=f"images of {shape[0]}x{shape[1]} pixels; the players need 28, 32, 64"):
+        make(shape)
