@@ -10,10 +10,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from gan_tf.augment import augment, flip
 from gan_tf.config import Config
-from gan_tf.datasets import Images, batches, steps_per_epoch
-from gan_tf.losses import LOSSES
+from gan_tf.images import Images, batches, steps_per_epoch
+from gan_tf.losses import LOSSES, r1_penalty
 from gan_tf.models import make_discriminator, make_generator
+
+# What a step's seed is folded with, so that no two uses of it draw the same numbers.
+FLIPS, DISCRIMINATOR, GENERATOR = 1, 2, 3
 
 
 def to_unit_range(images: tf.Tensor) -> tf.Tensor:
@@ -54,10 +58,10 @@ class GAN(keras.Model):
         self.config = config
         self.losses_of = LOSSES[config.loss]
         keras.utils.set_random_seed(config.seed)  # The initial weights are drawn from it.
-        self.generator = make_generator(image_shape, config.latent_dim)
-        self.discriminator = make_discriminator(image_shape)
+        self.generator = make_generator(image_shape, config.latent_dim, config.width, config.precision)
+        self.discriminator = make_discriminator(image_shape, config.width, config.minibatch_std, config.precision)
         # A second generator and not Keras's use_ema: that misses batch normalisation's statistics.
-        self.ema_generator = make_generator(image_shape, config.latent_dim)
+        self.ema_generator = make_generator(image_shape, config.latent_dim, config.width, config.precision)
         self.ema_generator.set_weights(self.generator.get_weights())
         self.g_optimizer = self._adam(self.generator)
         self.d_optimizer = self._adam(self.discriminator)
@@ -96,20 +100,25 @@ class GAN(keras.Model):
         """What `fit` resets when an epoch begins."""
         return list(self.means.values())
 
+    def seed_of(self, update: int) -> tf.Tensor:
+        """The seed (2,) of what is drawn at random for this step's update of the discriminator of that number."""
+        return tf.stack([tf.constant(self.config.seed, tf.int64), self.step * self.config.d_steps + update])
+
     def latents(self, count: int, update: int) -> tf.Tensor:
-        """This step's latent vectors, (count, latent_dim) from N(0, 1), for the discriminator's update of that
-        number."""
-        seed = tf.stack([tf.constant(self.config.seed, tf.int64), self.step * self.config.d_steps + update])
-        return tf.random.stateless_normal((count, self.config.latent_dim), seed)
+        """Latent vectors, (count, latent_dim) from N(0, 1), for one update."""
+        return tf.random.stateless_normal((count, self.config.latent_dim), self.seed_of(update))
 
     def train_step(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """One step of the game: `d_steps` updates of the discriminator, then one of the generator."""
         for update, reals in enumerate(tf.split(to_unit_range(images), self.config.d_steps)):
+            seed = self.seed_of(update)
+            if self.config.flip:
+                reals = flip(reals, tf.random.fold_in(seed, FLIPS))
             with tf.GradientTape() as generator_tape:
                 fakes = self.generator(self.latents(self.config.batch_size, update), training=True)
-            d_loss, real_logits, logits_before = self.update_discriminator(reals, fakes)
+            d_loss, real_logits, logits_before = self.update_discriminator(reals, fakes, seed)
         # The same fakes, and the tape that drew them, serve the generator: it is spared a second drawing.
-        g_loss, logits_after = self.update_generator(generator_tape, fakes)
+        g_loss, logits_after = self.update_generator(generator_tape, fakes, seed)
         self.update_average()
         self.step.assign_add(1)
         now = d_loss, g_loss, tf.sigmoid(real_logits), tf.sigmoid(logits_before), tf.sigmoid(logits_after)
@@ -117,23 +126,41 @@ class GAN(keras.Model):
             mean.update_state(value)
         return {name: mean.result() for name, mean in self.means.items()}
 
-    def update_discriminator(self, reals: tf.Tensor, fakes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Move the discriminator's weights, and only them: reals up, fakes down. Returns its loss and the
-        logits, (N, 1) each, from before the update."""
+    def logits(self, reals: tf.Tensor, fakes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The discriminator's logits, (N, 1) each."""
+        if self.config.minibatch_std:  # It compares the images of a batch: fakes must not hide among reals.
+            return self.discriminator(reals, training=True), self.discriminator(fakes, training=True)
+        # One call on both halves costs less than two.
+        return tf.split(self.discriminator(tf.concat([reals, fakes], axis=0), training=True), 2)
+
+    def update_discriminator(
+        self, reals: tf.Tensor, fakes: tf.Tensor, seed: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Move the discriminator's weights, and only them: reals up, fakes down, all augmented as `seed` (2,) has
+        it. Returns its loss and the logits, (N, 1) each, from before the update."""
+        both = tf.concat([reals, fakes], axis=0)
+        reals, fakes = tf.split(augment(both, self.config.augment, tf.random.fold_in(seed, DISCRIMINATOR)), 2)
         with tf.GradientTape() as tape:
-            # One call on both halves costs less than two.
-            logits = self.discriminator(tf.concat([reals, fakes], axis=0), training=True)
-            real_logits, fake_logits = tf.split(logits, 2)
+            real_logits, fake_logits = self.logits(reals, fakes)
             loss = self.losses_of.discriminator(real_logits, fake_logits, self.config.label_smoothing)
+            penalised = loss + self.lazy_r1(reals) if self.config.r1 else loss
         weights = self.discriminator.trainable_variables
-        self.d_optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
+        self.d_optimizer.apply_gradients(zip(tape.gradient(penalised, weights), weights, strict=True))
         return loss, real_logits, fake_logits
 
-    def update_generator(self, tape: tf.GradientTape, fakes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def lazy_r1(self, reals: tf.Tensor) -> tf.Tensor:
+        """The R1 penalty at every `r1_every`-th step, and that many times as heavy; 0 between
+        (Karras et al. 2020, arXiv:1912.04958, appendix B)."""
+        weight = self.config.r1 / 2 * self.config.r1_every
+        due = self.step % self.config.r1_every == 0
+        return tf.cond(due, lambda: weight * r1_penalty(self.discriminator, reals), lambda: 0.0)
+
+    def update_generator(self, tape: tf.GradientTape, fakes: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Move the generator's weights, and only them, so that the discriminator finds `fakes`, drawn under
-        `tape`, more real. Returns the generator's loss and the fakes' logits (N, 1)."""
+        `tape` and augmented anew, more real. Returns the generator's loss and the fakes' logits (N, 1)."""
+        seed = tf.random.fold_in(seed, GENERATOR)
         with tape:
-            logits = self.discriminator(fakes, training=True)
+            logits = self.discriminator(augment(fakes, self.config.augment, seed), training=True)
             loss = self.losses_of.generator(logits)
         weights = self.generator.trainable_variables
         self.g_optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))

@@ -39,6 +39,19 @@ def generator_minimax(fake_logits: tf.Tensor) -> tf.Tensor:
     return -binary_cross_entropy(0.0, fake_logits)
 
 
+def r1_penalty(discriminator: Callable[..., tf.Tensor], reals: tf.Tensor) -> tf.Tensor:
+    """The squared length of the gradient of a real image's logit by its pixels, mean over the batch (N, ...): 0 where
+    the discriminator is flat around the real images, as it is at the end of the game. Half of gamma times this is
+    added to its loss (Mescheder et al. 2018, arXiv:1801.04406, eq. 9).
+    """
+    with tf.GradientTape() as tape:
+        tape.watch(reals)
+        # Each logit depends on its own image alone, so that the sum's gradient holds each one's.
+        logits = tf.reduce_sum(discriminator(reals, training=True))
+    gradients = tape.gradient(logits, reals)
+    return tf.reduce_sum(gradients**2) / tf.cast(tf.shape(reals)[0], gradients.dtype)
+
+
 class Losses(NamedTuple):
     """What each player minimises."""
 

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gan_tf.datasets import batches
+from gan_tf import gan as gan_module
+from gan_tf.config import preset_config
 from gan_tf.gan import GAN, draw, to_uint8, to_unit_range
+from gan_tf.images import Images, batches
 from gan_tf.losses import generator_minimax
 
 
@@ -34,10 +36,10 @@ def test_each_update_moves_one_player_and_leaves_the_other_to_the_bit(config, im
     with tf.GradientTape() as tape:
         fakes = gan.generator(gan.latents(4, 0), training=True)
     generator, discriminator = weights(gan.generator), weights(gan.discriminator)
-    gan.update_discriminator(reals, fakes)
+    gan.update_discriminator(reals, fakes, gan.seed_of(0))
     assert same(weights(gan.generator), generator) and not same(weights(gan.discriminator), discriminator)
     discriminator = weights(gan.discriminator)
-    gan.update_generator(tape, fakes)
+    gan.update_generator(tape, fakes, gan.seed_of(0))
     assert not same(weights(gan.generator), generator) and same(weights(gan.discriminator), discriminator)
 
 
@@ -45,13 +47,13 @@ def test_each_loss_falls_while_the_other_player_stands_still(config, images):
     gan = GAN(config, images.shape)
     reals, latents = to_unit_range(first_batch(images, config)), gan.latents(4, 0)
     fakes = gan.generator(latents, training=True)
-    d_losses = [float(gan.update_discriminator(reals, fakes)[0]) for _ in range(20)]
+    d_losses = [float(gan.update_discriminator(reals, fakes, gan.seed_of(0))[0]) for _ in range(20)]
     assert d_losses[-1] < 0.5 * d_losses[0]
     g_losses = []
     for _ in range(20):
         with tf.GradientTape() as tape:
             fakes = gan.generator(latents, training=True)
-        g_losses.append(float(gan.update_generator(tape, fakes)[0]))
+        g_losses.append(float(gan.update_generator(tape, fakes, gan.seed_of(0))[0]))
     assert g_losses[-1] < 0.5 * g_losses[0]
 
 
@@ -122,7 +124,7 @@ def test_d_steps_are_that_many_updates_each_on_new_reals_and_new_fakes(config, i
     monkeypatch.setattr(
         GAN,
         "update_discriminator",
-        lambda self, reals, fakes: seen.append((reals, fakes)) or update(self, reals, fakes),
+        lambda self, reals, fakes, seed: seen.append((reals, fakes)) or update(self, reals, fakes, seed),
     )
     config = dataclasses.replace(config, d_steps=3)
     gan = GAN(config, images.shape)
@@ -183,3 +185,76 @@ def test_an_image_is_the_same_whatever_it_is_drawn_with(config, images):
     assert together.shape == (70, 28, 28, 1) and together.dtype == np.uint8
     np.testing.assert_array_equal(draw(gan.ema_generator, latents[:3]), together[:3])
     np.testing.assert_array_equal(draw(gan.ema_generator, latents[65:]), together[65:])
+
+
+def test_the_discriminator_sees_everything_augmented_and_each_use_has_its_own_randomness(config, images, monkeypatch):
+    seen = []
+
+    def augment(pictures, kinds, seed):
+        seen.append((len(pictures), kinds, tuple(seed.numpy())))
+        return pictures
+
+    monkeypatch.setattr(gan_module, "augment", augment)
+    config = dataclasses.replace(config, augment=("color",), d_steps=2)
+    gan = GAN(config, images.shape)
+    for batch in batches(images, config).take(2):
+        gan.train_step(batch)
+    # Twice reals and fakes together for the discriminator, and then the fakes for the generator.
+    assert [count for count, _, _ in seen] == [8, 8, 4] * 2
+    assert {kinds for _, kinds, _ in seen} == {("color",)}
+    assert len({seed for _, _, seed in seen}) == 6
+
+
+def test_only_reals_are_mirrored_and_only_if_asked_for(config, images, monkeypatch):
+    mirrored = []
+    monkeypatch.setattr(gan_module, "flip", lambda pictures, seed: mirrored.append(pictures) or pictures)
+    batch = first_batch(images, config)
+    GAN(config, images.shape).train_step(batch)
+    assert not mirrored
+    GAN(dataclasses.replace(config, flip=True), images.shape).train_step(batch)
+    np.testing.assert_array_equal(to_unit_range(batch), mirrored[0])
+    assert len(mirrored) == 1
+
+
+def test_r1_comes_at_every_kth_step_and_weighs_k_times_as_much(config, images):
+    def after(steps, **fields):
+        gan = GAN(dataclasses.replace(config, **fields), images.shape)
+        for batch in batches(images, config).take(steps):
+            gan.train_step(batch)
+        return weights(gan.discriminator)
+
+    assert same(after(1, r1=2.0, r1_every=3), after(1, r1=6.0, r1_every=1))
+    assert not same(after(1, r1=2.0, r1_every=3), after(1))
+    gan = GAN(dataclasses.replace(config, r1=2.0, r1_every=3), images.shape)
+    reals = to_unit_range(first_batch(images, config))
+    penalties = []
+    for step in range(7):
+        gan.step.assign(step)
+        penalties.append(float(gan.lazy_r1(reals)))
+    assert [penalty > 0 for penalty in penalties] == [True, False, False] * 2 + [True]
+    assert penalties[0] == pytest.approx(3 * float(gan_module.r1_penalty(gan.discriminator, reals)))
+
+
+def test_with_minibatch_deviation_fakes_are_not_compared_with_reals(config, images):
+    gan = GAN(dataclasses.replace(config, minibatch_std=True), images.shape)
+    reals, fakes = tf.ones((4, 28, 28, 1)), tf.random.stateless_uniform((4, 28, 28, 1), (1, 2), -1, 1)
+    real_logits, fake_logits = gan.logits(reals, fakes)
+    np.testing.assert_allclose(real_logits, gan.discriminator(reals), atol=1e-6)
+    np.testing.assert_allclose(fake_logits, gan.discriminator(fakes), atol=1e-6)
+    together = gan.discriminator(tf.concat([reals, fakes], 0))
+    assert not np.allclose(real_logits, together[:4], atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [64, 512])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_two_steps_with_everything_switched_on(size, precision):
+    pixels = np.random.default_rng(0).integers(0, 256, (8, size, size, 3), np.uint8)
+    fields = {"minibatch_std": True, "precision": precision, "steps_per_epoch": 2, "batch_size": 4}
+    config = preset_config("creatures", image_size=size, width=16, **fields)
+    assert config.augment and config.flip and config.r1
+    gan = GAN(config, pixels.shape[1:])
+    before = weights(gan.generator)
+    history = gan.fit(Images("noise", pixels, None, "tests"), epochs=1, verbose=0).history
+    assert all(np.isfinite(values).all() for values in history.values())
+    assert draw(gan.ema_generator, np.zeros((2, config.latent_dim))).shape == (2, size, size, 3)
+    assert not any(np.array_equal(a, b) for a, b in zip(before, weights(gan.generator), strict=True))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gan_tf.losses import discriminator_bce, generator_minimax, generator_non_saturating
+from gan_tf.losses import discriminator_bce, generator_minimax, generator_non_saturating, r1_penalty
 
 ZERO = tf.zeros((6, 1))
 
@@ -46,3 +46,26 @@ def test_only_the_minimax_gradient_vanishes_when_the_discriminator_is_sure():
         gradients.append(float(tape.gradient(value, logits)[0, 0]))
     assert gradients[0] == pytest.approx(-1, abs=1e-4)
     assert -1e-4 < gradients[1] < 0
+
+
+def test_r1_is_the_squared_gradient_at_each_real_image_on_its_own():
+    weights = tf.constant(np.random.default_rng(0).standard_normal((2, 3, 1)), tf.float32)
+    reals = tf.constant(np.random.default_rng(1).standard_normal((5, 2, 3, 1)), tf.float32)
+
+    def linear(images, training):
+        return tf.reduce_sum(weights * images, axis=(1, 2, 3))[:, None]
+
+    def quadratic(images, training):
+        return tf.reduce_sum(images**2, axis=(1, 2, 3))[:, None]
+
+    assert float(r1_penalty(linear, reals)) == pytest.approx(float(tf.reduce_sum(weights**2)), rel=1e-5)
+    expected = 4 * float(tf.reduce_mean(tf.reduce_sum(reals**2, axis=(1, 2, 3))))
+    assert float(r1_penalty(quadratic, reals)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_r1_has_a_gradient_by_the_discriminators_weights():
+    scale = tf.Variable(3.0)
+    with tf.GradientTape() as tape:
+        penalty = r1_penalty(lambda images, training: scale * tf.reduce_sum(images, axis=1), tf.ones((4, 2)))
+    assert float(penalty) == pytest.approx(18)
+    assert float(tape.gradient(penalty, scale)) == pytest.approx(12)

@@ -1,0 +1,99 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from gan_tf.augment import AUGMENTATIONS, augment, background, color, cutout, flip, translation
+
+SEED = tf.constant([1, 2], tf.int64)
+
+
+@pytest.fixture
+def images():
+    """16 pictures of one colour each, with a smaller square of noise in the middle."""
+    random = np.random.default_rng(0)
+    images = np.tile(random.uniform(-1, 1, (16, 1, 1, 3)), (1, 32, 32, 1))
+    images[:, 12:20, 12:20] = random.uniform(-1, 1, (16, 8, 8, 3))
+    return tf.constant(images.astype(np.float32))
+
+
+@pytest.mark.parametrize("function", [flip, *AUGMENTATIONS.values()])
+def test_each_image_is_changed_in_its_own_way_that_the_seed_alone_decides(function, images):
+    alike = tf.tile(images[:1], (64, 1, 1, 1))
+    once, again, other = (function(alike, seed).numpy() for seed in (SEED, SEED, SEED + 1))
+    assert once.shape == alike.shape
+    np.testing.assert_array_equal(once, again)
+    assert not np.array_equal(once, other)
+    assert len({image.tobytes() for image in once}) > (1 if function is flip else 30)
+
+
+@pytest.mark.parametrize("function", [flip, *AUGMENTATIONS.values()])
+def test_a_gradient_goes_through_where_pixels_do(function, images):
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        total = tf.reduce_sum(function(images, SEED) * 2.0)
+    gradient = tape.gradient(total, images).numpy()
+    assert np.isfinite(gradient).all() and abs(gradient).sum(axis=(1, 2, 3)).min() > 1
+
+
+def test_flip_mirrors_about_half_of_the_images_and_leaves_the_rest(images):
+    many = tf.tile(images, (32, 1, 1, 1))
+    flipped, mirrored = flip(many, SEED).numpy(), many.numpy()[:, :, ::-1]
+    turned = np.array([np.array_equal(a, b) for a, b in zip(flipped, mirrored, strict=True)])
+    kept = np.array([np.array_equal(a, b) for a, b in zip(flipped, many.numpy(), strict=True)])
+    assert (turned ^ kept).all() and 0.4 < turned.mean() < 0.6
+
+
+def test_the_background_is_the_mean_of_the_outermost_pixels(images):
+    np.testing.assert_allclose(background(images)[:, 0, 0], images[:, 0, 0], atol=1e-5)
+    # The middle has no part in it.
+    np.testing.assert_allclose(background(images[:, 10:22, 10:22])[:, 0, 0], images[:, 0, 0], atol=1e-5)
+
+
+def test_translation_moves_by_whole_pixels_up_to_an_eighth_over_the_images_own_background(images):
+    moved, moves = translation(images, SEED).numpy(), set()
+    for image, before in zip(moved, images.numpy(), strict=True):
+        fits = [
+            (y, x)
+            for y in range(-4, 5)
+            for x in range(-4, 5)
+            if np.allclose(np.roll(before, (y, x), (0, 1)), image, atol=1e-5)
+        ]
+        assert len(fits) == 1  # The background comes in at the edges, or a roll would not be the same.
+        moves.add(fits[0])
+    assert len(moves) > 8 and {abs(y) for y, _ in moves} >= {0, 3} | {max(abs(y) for y, _ in moves)}
+    far = translation(tf.tile(images[:1], (500, 1, 1, 1)), SEED).numpy()
+    middles = [np.argwhere(abs(image - image[0, 0]).sum(axis=2) > 1e-4).mean(axis=0) - 15.5 for image in far]
+    assert np.ptp(middles, axis=0) == pytest.approx([8, 8])
+
+
+def test_cutout_fills_a_square_of_half_the_side_with_the_images_own_background(images):
+    noise = tf.random.stateless_uniform((300, 32, 32, 3), SEED, -1, 1)
+    cut, behind = cutout(noise, SEED).numpy(), background(noise).numpy()
+    gone = np.isclose(cut, behind, atol=1e-6).all(axis=3)
+    np.testing.assert_array_equal(cut[~gone], noise.numpy()[~gone])
+    rows, columns = gone.any(axis=2).sum(axis=1), gone.any(axis=1).sum(axis=1)
+    assert max(rows) == max(columns) == 16 and min(rows) == min(columns) == 8  # At the border only half is inside.
+    np.testing.assert_array_equal(gone.sum(axis=(1, 2)), rows * columns)
+
+
+def test_color_changes_brightness_saturation_and_contrast_as_far_as_the_paper_does(images):
+    grey = tf.zeros((2000, 4, 4, 3))
+    brightness = color(grey, SEED).numpy()[:, 0, 0, 0]
+    assert (brightness.min(), brightness.max()) == pytest.approx((-0.5, 0.5), abs=0.01)
+    red = tf.constant([[[[0.5, -0.25, -0.25]]]]) * tf.ones((2000, 4, 4, 1))
+    hues = color(red, SEED).numpy()[:, 0, 0]
+    saturation = (hues[:, 0] - hues[:, 1]) / 0.75
+    assert saturation.min() < 0.05 and 2 < saturation.max() < 3  # Of at most 2, and contrast of at most 1.5.
+    # Contrast is around the image's own mean, which brightness alone moves.
+    checkers = tf.constant(np.indices((4, 4)).sum(axis=0) % 2 * 2.0 - 1.0, tf.float32)[None, :, :, None]
+    changed = color(tf.tile(checkers, (2000, 1, 1, 1)), SEED).numpy()
+    contrast = np.ptp(changed, axis=(1, 2, 3)) / 2
+    assert (contrast.min(), contrast.max()) == pytest.approx((0.5, 1.5), abs=0.01)
+    assert abs(changed.mean(axis=(1, 2, 3))).max() == pytest.approx(0.5, abs=0.01)
+
+
+def test_all_that_are_asked_for_are_applied_in_turn_each_with_a_seed_of_its_own(images):
+    seeds = [tf.random.fold_in(SEED, number) for number in range(2)]
+    expected = cutout(color(images, seeds[0]), seeds[1])
+    np.testing.assert_array_equal(augment(images, ("color", "cutout"), SEED), expected)
+    np.testing.assert_array_equal(augment(images, (), SEED), images)
