@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gan_tf.config import Config
-from gan_tf.datasets import Images
+from gan_tf.images import Images
 
 
 @pytest.fixture(autouse=True)

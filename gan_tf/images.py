@@ -1,0 +1,81 @@
+"""`Images`, which every loader returns, and the batches of a run that are drawn from them."""
+
+import dataclasses
+import hashlib
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gan_tf.config import Config, InputError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+@dataclasses.dataclass(frozen=True)
+class Images:
+    """What a run learns from."""
+
+    name: str  # the data set's
+    images: np.ndarray  # uint8 (N, height, width, channels); may be memory-mapped, and larger than memory
+    labels: np.ndarray | None  # integers (N,), positions in label_names; None where there are none
+    source: str  # where they came from, for a person to read
+    label_names: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()  # of a folder: each file that was left out, with the reason
+    fingerprint: str = ""  # SHA-256 of the pixels, by which a resumed run knows its data; made here if not given
+
+    def __post_init__(self):
+        if not self.fingerprint:
+            digest = hashlib.sha256(np.ascontiguousarray(self.images)).hexdigest()
+            object.__setattr__(self, "fingerprint", digest)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) of one image."""
+        return self.images.shape[1:]
+
+    def choose(self, names: tuple[str, ...]) -> "Images":
+        """Only the images with these labels. Raises InputError where there is no such label."""
+        if self.labels is None:
+            raise InputError(f"{self.name} has no labels to choose by: leave --label out.")
+        unknown = [name for name in names if name not in self.label_names]
+        if unknown:
+            raise InputError(f"{self.name} has no label {unknown[0]!r}; its labels are {', '.join(self.label_names)}.")
+        chosen = np.isin(self.labels, [self.label_names.index(name) for name in names])
+        return dataclasses.replace(self, images=self.images[chosen], labels=self.labels[chosen], fingerprint="")
+
+
+def steps_per_epoch(images: Images, config: Config) -> int:
+    """How many train steps make an epoch."""
+    return config.steps_per_epoch or len(images) // (config.batch_size * config.d_steps)
+
+
+def batches(images: Images, config: Config, start: int = 0) -> "tf.data.Dataset":
+    """The endless batches of a run, from step `start` on: uint8 (d_steps * batch_size, height, width, channels).
+
+    Each pass is a new order of all images, drawn from (seed, pass), of which an incomplete last batch is left
+    out. So the batch of a step is the same whether the run came there in one go or was resumed.
+    """
+    import tensorflow as tf
+
+    size = config.batch_size * config.d_steps
+    steps_per_pass = len(images) // size
+
+    def one_pass(number):
+        # Below zero, where no step's noise takes its seed from.
+        seed = tf.stack([tf.constant(config.seed, tf.int64), -1 - number])
+        order = tf.random.experimental.stateless_shuffle(tf.range(len(images)), seed)
+        return tf.data.Dataset.from_tensor_slices(order).batch(size, drop_remainder=True)
+
+    first, done = divmod(start, steps_per_pass)
+    order = tf.data.Dataset.range(first, tf.int64.max).flat_map(one_pass).skip(done)
+
+    def gather(chosen):
+        # By NumPy, as TensorFlow would have to hold all of a memory-mapped file in memory.
+        pixels = tf.numpy_function(lambda rows: images.images[rows], [chosen], tf.uint8)
+        return tf.ensure_shape(pixels, (size, *images.shape))
+
+    return order.map(gather).prefetch(2)
