@@ -1,0 +1,250 @@
+"""Animal faces that gan_tf draws itself from parameters: as many as wanted, at any size, the same for the same seed.
+
+Their true parameters are known, so that what a generator learned, and what it left out, can be counted.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from gan_tf.config import Config, InputError
+from gan_tf.images import Images
+
+SPECIES = ("bear", "cat", "fox", "frog", "owl", "rabbit")
+EYES = ("round", "wide", "sleepy", "happy")
+# So many that a short run sees each some tens of times, and so few that they are drawn in seconds.
+COUNT = 4000
+
+# Each parameter is uniform from its low value up to its high one.
+FIELDS = (
+    ("species", np.uint8, 0, len(SPECIES)),  # a position in SPECIES
+    ("eye", np.uint8, 0, len(EYES)),  # a position in EYES
+    ("hue", np.float64, 0, 1),  # the fur's, around OKLCH's circle: 0 is pink, 0.25 yellow, 0.5 turquoise, 0.75 blue
+    ("shade", np.float64, 0, 1),  # from darker to lighter fur
+    ("ear", np.float64, 0, 1),  # from small ears to large; a rabbit's from upright to spread; of a frog, eye sockets
+    ("face", np.float64, -1, 1),  # from narrow to wide
+    ("mouth", np.float64, 0, 1),  # from closed to open; owl and frog keep theirs closed
+    ("tilt", np.float64, -20, 20),  # of the head, in degrees clockwise
+    ("turn", np.float64, -1, 1),  # of the face, from left to right
+    ("x", np.float64, -1, 1),  # from left to right of the middle
+    ("y", np.float64, -1, 1),  # from above to below the middle
+    ("background", np.float64, 0.3, 0.7),  # its hue minus the fur's: roughly opposite, so that the two stay apart
+)
+
+# OKLab to the roots of the eye's three responses, and the responses to linear sRGB (Ottosson 2020).
+OKLAB_TO_ROOTS = np.array([[1, 0.39634, 0.2158], [1, -0.10556, -0.06385], [1, -0.08948, -1.29149]])
+TO_LINEAR = np.array([[4.07674, -3.30771, 0.23097], [-1.26844, 2.60976, -0.34132], [-0.0042, -0.70342, 1.70761]])
+
+
+def parameters(count: int, seed: int = 0, start: int = 0) -> np.ndarray:
+    """The parameters of creatures `start` to `start + count - 1`, a structured array (count,) with FIELDS' names.
+    Creature i is a function of (seed, i) alone, and there is no last one. Raises InputError."""
+    for name, value in (("count", count), ("seed", seed), ("start", start)):
+        if not isinstance(value, int | np.integer) or not 0 <= value < 2**64:
+            raise InputError(f"parameters: {name} is {value!r}, but it must be a whole number from 0 to 2**64 - 1.")
+    # The generator gives four numbers for each step of its counter, so that three steps make a creature's row.
+    raw = np.random.Philox(key=seed).advance(3 * int(start)).random_raw((count, len(FIELDS)))
+    known = np.empty(count, [field[:2] for field in FIELDS])
+    for (name, _, low, high), numbers in zip(FIELDS, (raw >> 11).T * 2.0**-53, strict=True):
+        known[name] = low + (high - low) * numbers
+    return known
+
+
+def draw(known: np.ndarray, size: int) -> np.ndarray:
+    """Pictures, uint8 (N, size, size, 3), of creatures from `parameters`, (N,), with size from 28 to 512: the same
+    shapes at every size, with edges of one pixel. Raises InputError."""
+    if size not in range(28, 513):
+        raise InputError(f"draw: size is {size}, but it must be a whole number from 28 to 512.")
+    if known.dtype != parameters(0).dtype or np.any((known["species"] >= len(SPECIES)) | (known["eye"] >= len(EYES))):
+        raise InputError("draw: these are no creatures; give it an array from parameters(), with values in its ranges.")
+    pictures = np.empty((len(known), size, size, 3), np.uint8)
+    step = max(1, 2**17 // size**2)  # Pictures at once: fewer wait for Python, more do not fit the processor's cache.
+    for species, eye in np.ndindex(len(SPECIES), len(EYES)):
+        alike = np.flatnonzero((known["species"] == species) & (known["eye"] == eye))
+        for first in range(0, len(alike), step):
+            rows = alike[first : first + step]
+            pictures[rows] = np.moveaxis(Drawing(known[rows], size).paint * 255 + 0.5, 0, -1)
+    return pictures
+
+
+def load_creatures(config: Config) -> Images:
+    """The first COUNT creatures of seed 0 (config.seed is the training's), or those of them that config.label names.
+    Their true parameters are `parameters(COUNT)`, in the same order."""
+    known = parameters(COUNT)
+    # Parameters in the place of pictures, as those that are not chosen need not be drawn.
+    found = Images("creatures", known, known["species"], "drawn by gan_tf", SPECIES)
+    found = found.choose(config.label) if config.label else found
+    return dataclasses.replace(found, images=draw(found.images, config.image_size), fingerprint="")
+
+
+def oklch(lightness, chroma, hue) -> np.ndarray:
+    """sRGB colours in [0, 1], float32 (3, N, 1, 1). In OKLCH, hues of the same lightness look equally light."""
+    angle = 2 * np.pi * hue
+    lab = np.stack(np.broadcast_arrays(lightness, chroma * np.cos(angle), chroma * np.sin(angle)))
+    linear = np.clip(TO_LINEAR @ (OKLAB_TO_ROOTS @ lab) ** 3, 0, 1)
+    srgb = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    # Rounded, as two machines may differ in the last digit of a power.
+    return srgb.round(5).astype(np.float32)[..., None, None]
+
+
+class Drawing:
+    """N creatures of one species and one kind of eye, painted shape by shape: float32 (3, N, size, size) in [0, 1].
+    The picture is from -1 to 1 in x and y, which grows downwards."""
+
+    def __init__(self, known: np.ndarray, size: int):
+        self.size, self.eye = size, EYES[known["eye"][0]]
+        for name in ("ear", "face", "mouth", "tilt", "turn", "x", "y"):
+            setattr(self, name, known[name][:, None, None])
+        hue, zero = known["hue"], np.zeros(len(known))
+        # Yellow is a colour only where it is light, and warm colours may be stronger than cold ones.
+        light = 0.74 + 0.08 * known["shade"] + 0.05 * np.cos(2 * np.pi * (hue - 0.28))
+        chroma = 0.12 + 0.02 * np.cos(2 * np.pi * (hue - 0.13))
+        self.fur, self.dark = oklch(light, chroma, hue), oklch(light - 0.1, chroma, hue - 0.02)
+        self.pale, self.shadow = oklch(light + 0.09, 0.6 * chroma, hue), oklch(light - 0.22, 0.9 * chroma, hue - 0.03)
+        self.ink, self.white, self.cream = oklch(0.3, 0.035, hue), oklch(1, 0, zero), oklch(0.965, 0.022, zero + 0.2)
+        self.pink, self.blush = oklch(0.75, 0.125, zero + 0.02), oklch(0.71, 0.16, zero + 0.04)
+        self.orange, self.glow = oklch(0.78, 0.14, zero + 0.19), oklch(0.96, 0.025, hue + known["background"])
+        self.paint = np.tile(oklch(0.9, 0.045, hue + known["background"]), (size, size))
+        self.move(0, 0, 0)
+        self.egg(0, 0, 1.25, 1.25, self.glow, soft=1)
+        self.egg(0.06 * self.x, 1.0, 0.5, 0.46, self.dark, taper=0.2, keep=True)
+        self.egg(0.06 * self.x, 1.1, 0.3, 0.36, self.cream, inside=True)
+        self.egg(0.06 * self.x, 0.66, 0.6, 0.3, self.shadow, soft=0.7, inside=True)
+        self.move(0.08 * self.x, 0.12 + 0.05 * self.y, self.tilt)
+        getattr(self, SPECIES[known["species"][0]])()
+
+    def move(self, x, y, tilt) -> None:
+        """Put the origin of what is drawn from here on at (x, y), turned by `tilt` degrees."""
+        along = (2 * np.arange(self.size) + 1 - self.size) / self.size
+        dx, dy, angle = along[None, None, :] - x, along[None, :, None] - y, np.deg2rad(tilt + 0 * self.x)
+        cos, sin = np.cos(angle), np.sin(angle)
+        self.u, self.v = (cos * dx + sin * dy).astype(np.float32), (cos * dy - sin * dx).astype(np.float32)
+        self.origin = x, y, cos, sin
+
+    def window(self, x, y, reach) -> tuple[slice, slice, slice]:
+        """What can hold a shape of radius `reach` at (x, y) in any of the pictures: most shapes are small."""
+        left, top, cos, sin = self.origin
+        middles = top + sin * x + cos * y, left + cos * x - sin * y
+        ends = [((np.min(m - reach) + 1) / 2 * self.size, (np.max(m + reach) + 1) / 2 * self.size) for m in middles]
+        return slice(None), *(slice(max(int(low) - 2, 0), max(int(high) + 3, 0)) for low, high in ends)
+
+    def egg(self, x, y, rx, ry, colour, angle=0, taper=0, bite=0, depth=0, soft=0, inside=False, keep=False):
+        """An ellipse around (x, y) with radii rx and ry, turned by `angle` degrees. `taper` makes it wider below than
+        above; `bite` takes the same ellipse away from so many ry further down, which leaves a crescent; `depth` is how
+        far it moves as the face turns; `soft` is the opacity of its middle if it fades to the edge; and one that is
+        `inside` ends where the last one with `keep` ended."""
+        x = x + depth * self.turn
+        at = self.window(x, y, np.maximum(rx * (1 + abs(taper)), ry))
+        cos, sin, x, y, rx, ry = map(np.float32, (np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle)), x, y, rx, ry))
+        u, v = self.u[at] - x, self.v[at] - y
+        u, v = cos * u + sin * v, (cos * v - sin * u) / ry
+        cover = self.cover(u, v, rx, ry, taper, soft)
+        if bite:
+            cover *= 1 - self.cover(u, v - bite, rx, ry, taper, soft)
+        if keep:
+            self.kept = np.zeros_like(self.u)
+            self.kept[at] = cover
+        cover = cover * self.kept[at] if inside else cover
+        area = self.paint[(slice(None), *at)]
+        area += cover * (colour - area)
+
+    def cover(self, u, v, rx, ry, taper, soft):
+        """The share of each pixel that is inside; v is in units of ry."""
+        rx = rx * np.clip(1 + taper * v, 0.25, 2) if taper else rx
+        u = u / rx
+        level = 1 - u * u - v * v
+        if soft:
+            level = np.clip(level, 0, 1)
+            return soft * level * level * (3 - 2 * level)
+        # The level by its slope is, to first order, twice the distance from the edge.
+        slope = np.sqrt((u / rx) ** 2 + (v / ry) ** 2 + np.float32(1e-6))
+        return np.clip(0.5 + level * (self.size / 4) / slope, 0, 1)
+
+    def eggs(self, x, y, *args, angle=0, **options):
+        """One and its mirror image."""
+        for side in (-1, 1):
+            self.egg(side * x, y, *args, angle=side * angle, **options)
+
+    def ears(self, x, y, rx, ry, outer, inner, angle=0, taper=0):
+        self.eggs(x, y, rx, ry, outer, angle=angle, taper=taper, depth=-0.05)
+        self.eggs(x, y + 0.1 * ry, 0.6 * rx, 0.7 * ry, inner, angle=angle, taper=taper, depth=-0.05)
+
+    def skull(self, rx, ry, y=0.0, taper=0.1):
+        rx, ry = rx * (1 + 0.08 * self.face), ry * (1 - 0.05 * self.face)
+        self.egg(0, y, rx, ry, self.fur, taper=taper, keep=True)
+        self.egg(0, y - 0.5 * ry, 0.85 * rx, 0.75 * ry, self.pale, depth=0.04, soft=0.75, inside=True)
+        self.egg(0, y + 1.25 * ry, 1.25 * rx, 0.75 * ry, self.dark, soft=0.6, inside=True)
+
+    def eyes(self, x, y, r=0.11, cheek=0.24):
+        self.eggs(x + 0.16, y + cheek, 0.18, 0.13, self.blush, depth=0.06, soft=0.75, inside=True)
+        r = 1.25 * r if self.eye == "wide" else r
+        for ex in (0.1 * self.turn - x, 0.1 * self.turn + x):
+            if self.eye == "happy":
+                self.egg(ex, y + 0.02, 1.1 * r, r, self.ink, bite=0.55)
+            elif self.eye == "sleepy":
+                self.egg(ex, y, r, 1.12 * r, self.ink, keep=True)
+                self.egg(ex, y - 0.75 * r, 2 * r, 0.85 * r, self.dark, inside=True)
+                self.egg(ex, y - 0.2 * r, 1.3 * r, 0.4 * r, self.ink, bite=-0.7)
+            else:
+                self.egg(ex, y, r, 1.12 * r, self.ink, keep=True)
+                self.egg(ex + 0.3 * r * self.turn, y - 0.42 * r, 0.36 * r, 0.36 * r, self.white)
+                self.egg(ex, y + 0.6 * r, 0.6 * r, 0.32 * r, self.fur if self.eye == "wide" else self.ink, inside=True)
+
+    def snout(self, y, nose, size):
+        """The mouth's two halves meet at height y, below a nose of that colour and size."""
+        drop = 0.005 + 0.09 * self.mouth
+        self.egg(0, y + 0.03 + drop, 0.065, drop, self.ink, depth=0.14, keep=True)
+        self.egg(0, y + 0.04 + 1.8 * drop, 0.05, 0.8 * drop, self.pink, depth=0.14, inside=True)
+        self.eggs(0.077, y + 0.01, 0.08, 0.08, self.ink, depth=0.14, bite=-0.48)
+        self.egg(0, y - 1.1 * size, size, 0.7 * size, nose, taper=-0.4, depth=0.14)
+
+    def bear(self):
+        self.ears(0.48, -0.42, 0.17 + 0.1 * self.ear, 0.17 + 0.1 * self.ear, self.fur, self.cream)
+        self.skull(0.68, 0.6)
+        self.eyes(0.3, 0.0)
+        self.egg(0, 0.28, 0.27, 0.22, self.cream, depth=0.12)
+        self.snout(0.28, self.ink, 0.1)
+
+    def cat(self):
+        self.ears(0.42, -0.47, 0.22, 0.27 + 0.16 * self.ear, self.fur, self.pink, angle=22, taper=0.75)
+        self.skull(0.7, 0.57)
+        self.eggs(0.17, -0.52, 0.05, 0.15, self.dark, angle=15, depth=0.06, inside=True)
+        self.egg(0, -0.5, 0.055, 0.2, self.dark, depth=0.06, inside=True)
+        self.eyes(0.31, 0.03)
+        self.eggs(0.54, 0.2, 0.17, 0.015, self.shadow, angle=6, depth=0.1)
+        self.eggs(0.54, 0.29, 0.17, 0.015, self.shadow, angle=-8, depth=0.1)
+        self.eggs(0.09, 0.26, 0.15, 0.12, self.cream, depth=0.12)
+        self.snout(0.25, self.pink, 0.07)
+
+    def fox(self):
+        self.ears(0.44, -0.48, 0.26, 0.33 + 0.16 * self.ear, self.dark, self.cream, angle=18, taper=0.7)
+        self.skull(0.72, 0.58, taper=-0.22)
+        self.eggs(0.5, 0.38, 0.4, 0.34, self.cream, angle=-25, inside=True)
+        self.egg(0, 0.56, 0.3, 0.2, self.cream, depth=0.08, inside=True)
+        self.eyes(0.3, 0.03, cheek=0.2)
+        self.snout(0.38, self.ink, 0.095)
+
+    def frog(self):
+        self.eggs(0.38, -0.34, 0.2 + 0.08 * self.ear, 0.2 + 0.08 * self.ear, self.fur)
+        self.skull(0.76, 0.52, 0.06, 0.15)
+        self.egg(0, 0.55, 0.55, 0.28, self.cream, depth=0.05, inside=True)
+        self.eggs(0.07, 0.06, 0.022, 0.03, self.dark, depth=0.12)
+        self.eggs(0.38, -0.34, 0.17, 0.17, self.fur if self.eye == "happy" else self.white)
+        self.eyes(0.38, -0.34, cheek=0.56)
+        self.egg(0, 0.16, 0.3, 0.16, self.ink, depth=0.1, bite=-0.35)
+
+    def owl(self):
+        self.eggs(0.48, -0.46, 0.16, 0.2 + 0.2 * self.ear, self.dark, angle=30, taper=0.8)
+        self.skull(0.68, 0.63, taper=0.05)
+        self.egg(0, -0.5, 0.16, 0.3, self.dark, inside=True, taper=-0.8, depth=0.06)
+        self.eggs(0.28, 0.02, 0.3, 0.31, self.cream, inside=True, depth=0.06)
+        self.eyes(0.26, 0.02, 0.14, cheek=0.32)
+        self.egg(0, 0.22, 0.1, 0.13, self.orange, taper=-0.6, depth=0.14)
+
+    def rabbit(self):
+        self.ears(0.22 + 0.16 * self.ear, -0.58, 0.15, 0.42, self.fur, self.pink, angle=4 + 26 * self.ear)
+        self.skull(0.62, 0.53, 0.08, 0.15)
+        self.eyes(0.27, 0.08)
+        self.eggs(0.08, 0.31, 0.14, 0.11, self.cream, depth=0.12)
+        self.eggs(0.032, 0.41, 0.034, 0.06, self.white, depth=0.14)
+        self.snout(0.3, self.pink, 0.065)
