@@ -22,9 +22,9 @@ import tensorflow as tf
 
 from gan_tf import __version__, plots
 from gan_tf.config import Config, InputError
-from gan_tf.datasets import Images
+from gan_tf.images import Images
 
-FORMAT = 1  # Of config.json and of what lies beside it; one more whenever older code could not read it.
+FORMAT = 2  # Of config.json and of what lies beside it; one more whenever older code could not read it.
 
 
 @contextlib.contextmanager
@@ -64,12 +64,12 @@ class Run:
 
     @classmethod
     def create(cls, folder: Path | None, config: Config, images: Images, fallback: str | None) -> "Run":
-        """A new folder with its config.json; named by data set, digits and time where `folder` is None.
+        """A new folder with its config.json; named by data set, labels and time where `folder` is None.
 
         `fallback` says why another data set was asked for than config has, or is None. Raises InputError.
         """
         if folder is None:
-            parts = [config.dataset, *map(str, config.digit), datetime.datetime.now().strftime("%Y%m%d-%H%M%S")]
+            parts = [images.name, *config.label, datetime.datetime.now().strftime("%Y%m%d-%H%M%S")]
             folder = Path("runs", "-".join(parts))
         run = cls(folder)
         try:
@@ -106,6 +106,7 @@ class Run:
 
     def write_config(self, config: Config, images: Images, fallback: str | None) -> None:
         """What was run, on what, and with which versions, for people and for --resume."""
+        versions = {"gan_tf": __version__, "tensorflow": tf.__version__, "keras": keras.__version__}
         record = {
             "format": FORMAT,
             "config": dataclasses.asdict(config),
@@ -114,16 +115,12 @@ class Run:
                 "images": len(images),
                 "shape": images.shape,
                 "source": images.source,
+                "skipped": images.skipped,
                 "fingerprint": images.fingerprint,
                 "fallback": fallback,
             },
             "device": device(),
-            "versions": {
-                "gan_tf": __version__,
-                "tensorflow": tf.__version__,
-                "keras": keras.__version__,
-                "python": platform.python_version(),
-            },
+            "versions": versions | {"python": platform.python_version()},
         }
         self.write_json(self.config_json, record)
 

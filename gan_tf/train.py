@@ -27,14 +27,14 @@ MAY_CHANGE = {"epochs", "data_dir"}
 class Options:
     config: tyro.conf.OmitArgPrefixes[Config]
     run: Path | None = None
-    """The folder to make for this run. By default one in runs/, named by data set, digits and time, so that no
+    """The folder to make for this run. By default one in runs/, named by data set, labels and time, so that no
     run overwrites another."""
     resume: Path | None = None
     """The folder of an earlier run to go on with, from its last checkpoint. Its options hold; only --epochs and
     --data-dir may differ, as with another one the run would not be one run."""
     fallback: bool = True
-    """Whether to train on digits, under a warning, where MNIST cannot be had. On, so that the command works with
-    no network; --no-fallback makes that an error."""
+    """Whether to train on digits or creatures, which need no network, under a warning, where the data set cannot be
+    had. On, so that every command works anywhere; --no-fallback makes that an error."""
     tensorboard: bool = False
     """Whether to write TensorBoard logs into the run's folder. Off, as they need the package tensorboard."""
 
@@ -64,8 +64,11 @@ def begin(options: Options, argv: list[str]):
     except datasets.Unavailable as error:
         if not options.fallback:
             raise
-        fallback = str(error)
-        config = dataclasses.replace(parse(argv, preset_config("digits")).config, dataset="digits")
+        instead = datasets.fallback_of(config.dataset)
+        fallback = f"{error}\nThis run learns {instead} instead: {datasets.DATASETS[instead].what}."
+        config = dataclasses.replace(parse(argv, preset_config(instead)).config, dataset=instead)
+        known = datasets.DATASETS[instead].labels
+        config = dataclasses.replace(config, label=[name for name in config.label if name in known])
         warn_of(fallback)
         images = datasets.load(config)
     return Run.create(options.run, config, images, fallback), config, images, fallback
@@ -101,10 +104,7 @@ def reopen(options: Options, argv: list[str]):
 
 def warn_of(fallback: str) -> None:
     """The warning that nobody can overlook."""
-    text = (
-        f"{fallback}\nThis run learns scikit-learn's digits instead: few images, enlarged from 8x8 pixels. For MNIST, "
-        "put mnist.npz into --data-dir, or try again with a network."
-    )
+    text = f"{fallback}\nTo have what you asked for, put it where data/README.md says, or try again with a network."
     lines = [line for part in text.splitlines() for line in textwrap.wrap(part, 90)]
     frame = "!" * 98
     print(frame, *(f"!!  {line:90}  !!" for line in lines), frame, sep="\n", file=sys.stderr, flush=True)
@@ -114,9 +114,9 @@ def announce(run, config: Config, images, gan, per_epoch: int) -> None:
     """What is about to happen, in numbers."""
     from gan_tf.runs import device
 
-    digits = f", digit {' '.join(map(str, config.digit))}" if config.digit else ""
+    labels = f", {' '.join(config.label)}" if config.label else ""
     size = "x".join(map(str, images.shape))
-    print(f"data           {len(images):,} images of {size}: {images.name}{digits} ({images.source})")
+    print(f"data           {len(images):,} images of {size}: {images.name}{labels} ({images.source})")
     print(f"device         {device()}")
     print(f"generator      {gan.generator.count_params():,} parameters, from {config.latent_dim} random numbers")
     print(f"discriminator  {gan.discriminator.count_params():,} parameters")
@@ -189,8 +189,8 @@ def train_in(run, config: Config, images, fallback: str | None, tensorboard: boo
     import numpy as np
 
     from gan_tf import callbacks, plots
-    from gan_tf.datasets import steps_per_epoch
     from gan_tf.gan import GAN
+    from gan_tf.images import steps_per_epoch
     from gan_tf.runs import Checkpoints, save_picture
 
     gan, per_epoch = GAN(config, images.shape), steps_per_epoch(images, config)

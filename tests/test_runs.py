@@ -39,10 +39,10 @@ def test_config_json_says_what_was_run_on_what_and_with_what(run, config, images
     assert record["device"] == device()
 
 
-def test_the_default_name_is_made_of_data_set_digits_and_time(tmp_path, config, images, monkeypatch):
+def test_the_default_name_is_made_of_data_set_labels_and_time(tmp_path, config, images, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    run = Run.create(None, dataclasses.replace(config, digit=(3, 8)), images, None)
-    assert re.fullmatch(r"runs/digits-3-8-\d{8}-\d{6}", run.folder.as_posix())
+    run = Run.create(None, dataclasses.replace(config, label=(3, 8)), images, None)
+    assert re.fullmatch(r"runs/squares-3-8-\d{8}-\d{6}", run.folder.as_posix())
 
 
 def test_a_folder_that_exists_is_left_alone(run, config, images):

@@ -4,6 +4,7 @@ import ctypes
 import dataclasses
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,9 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
-from gan_tf import datasets, train
+from gan_tf import train
 from gan_tf.config import PRESETS, Config
+from gan_tf.downloads import HubFile, KerasFile
 from gan_tf.runs import Run
 
 TINY = ["--dataset", "digits", "--digit", "5", "--steps-per-epoch", "20", "--batch-size", "4", "--latent-dim", "8"]
@@ -57,7 +60,7 @@ def uninterrupted(tmp_path_factory):
 def test_what_one_sees_and_what_the_folder_holds(uninterrupted):
     run, printed = uninterrupted
     for expected in (
-        "182 images of 28x28x1: digits, digit 5",
+        "182 images of 28x28x1: digits, 5",
         "device         ",
         "generator      58,753 parameters, from 8 random numbers",
         "discriminator  42,353 parameters",
@@ -196,42 +199,92 @@ def test_tensorboard_logs_if_asked_for(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def no_mnist(monkeypatch, tmp_path):
-    """A machine with no mnist.npz and no network."""
-    monkeypatch.setattr(datasets, "MNIST_URL", "http://127.0.0.1:9/mnist.npz")
+def no_network(monkeypatch, tmp_path):
+    """A machine with no data of its own and no network."""
+    monkeypatch.setattr(KerasFile, "site", "http://127.0.0.1:9/")
+    monkeypatch.setattr(HubFile, "fetch", lambda self: (_ for _ in ()).throw(ConnectionError("no route")))
     monkeypatch.chdir(tmp_path)
 
 
-def test_without_mnist_it_learns_digits_and_says_so_twice(no_mnist, capsys):
+def test_without_mnist_it_learns_digits_and_says_so_twice(no_network, capsys):
     options = ["--dataset", "mnist", *TINIEST[2:], "1", "--run", "run"]
     train.main(options)
     printed = capsys.readouterr()
-    assert printed.err.count("This run learns scikit-learn's digits instead") == 2
+    assert printed.err.count("This run learns digits instead") == 2
     assert printed.err.splitlines()[0] == printed.err.splitlines()[-1] == "!" * 98
     config, record = Run.open(Path("run")).read_config()
     assert config.dataset == record["data"]["name"] == "digits"
-    assert "MNIST could not be downloaded from http://127.0.0.1:9" in record["data"]["fallback"]
+    assert "http://127.0.0.1:9/mnist.npz could not be downloaded" in record["data"]["fallback"]
     train.main(["--resume", "run", "--epochs", "2"])
-    assert "learns scikit-learn's digits instead" in capsys.readouterr().err
+    assert "learns digits instead" in capsys.readouterr().err
 
 
-def test_the_fallback_has_the_preset_of_what_it_learns(no_mnist):
+def test_the_fallback_has_the_preset_of_what_it_learns():
     parsed = train.parse(["--dataset", "mnist", "--epochs", "3"], train.preset_config("digits")).config
     assert (parsed.steps_per_epoch, parsed.epochs) == (64, 3)
     assert train.parse(["--dataset", "mnist"]).config.epochs == PRESETS["mnist"]["epochs"]
 
 
-def test_no_fallback_makes_it_an_error(no_mnist, tmp_path):
+def test_without_colour_pictures_it_learns_creatures_and_leaves_out_labels_that_these_have_not(no_network, capsys):
+    options = ["--image-size", "32", "--width", "16", *TINIEST[4:], "1", "--run", "run"]
+    train.main(["--dataset", "pokemon", *options, "--label", "5"])
+    assert capsys.readouterr().err.count("This run learns creatures instead: animal faces") == 2
+    config, record = Run.open(Path("run")).read_config()
+    assert (config.dataset, config.label, config.augment) == ("creatures", (), PRESETS["creatures"]["augment"])
+    assert record["data"]["shape"] == [32, 32, 3] and "no route" in record["data"]["fallback"]
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """A data folder with a set of small pictures of two labels, and a file among them that is none."""
+    random = np.random.default_rng(0)
+    for label in ("dots", "lines"):
+        (tmp_path / "data" / "pokemon" / label).mkdir(parents=True)
+        for number in range(10):
+            pixels = random.integers(0, 256, (40, 50, 3), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "data" / "pokemon" / label / f"{number}.png")
+    (tmp_path / "data" / "pokemon" / "lines" / "torn.png").write_bytes(b"no picture")
+    return tmp_path / "data" / "pokemon"
+
+
+def test_a_folder_with_a_sets_preset_does_what_the_set_from_that_folder_does(pictures, tmp_path, capsys):
+    options = ["--image-size", "32", "--width", "16", *TINIEST[4:], "1", "--preset", "pokemon"]
+    by_path, by_name = tmp_path / "by_path", tmp_path / "by_name"
+    train.main(["--dataset", str(pictures), *options, "--run", str(by_path)])
+    train.main(["--dataset", "pokemon", "--data-dir", str(pictures.parent), *options, "--run", str(by_name)])
+    assert "lines/torn.png: it is no picture" in capsys.readouterr().err
+    assert (by_path / "samples/epoch_0001.png").read_bytes() == (by_name / "samples/epoch_0001.png").read_bytes()
+    for folder in (by_path, by_name):
+        config, record = Run.open(folder).read_config()
+        assert config.augment == PRESETS["pokemon"]["augment"] and config.image_size == 32
+        assert record["data"]["images"] == 20 and record["data"]["skipped"] == ["lines/torn.png: it is no picture"]
+
+
+def test_a_run_on_a_folder_is_resumed_unless_the_folder_has_changed(pictures, tmp_path):
+    run = str(tmp_path / "run")
+    options = ["--image-size", "32", "--width", "16", *TINIEST[4:], "1", "--label", "dots"]
+    train.main(["--dataset", str(pictures), *options, "--run", run])
+    train.main(["--resume", run, "--epochs", "2"])
+    assert len(Run.open(Path(run)).read_history()["epoch"]) == 2
+    (pictures / "dots" / "0.png").unlink()
+    assert "was trained on other images" in in_process("--resume", run, "--epochs", "3")
+
+
+def test_no_fallback_makes_it_an_error(no_network, tmp_path):
     said = in_process("--dataset", "mnist", "--no-fallback")
-    assert said.startswith("gan_tf: There is no data/mnist.npz, and MNIST could not be downloaded")
+    assert said.startswith(
+        "gan_tf: There is no data/mnist.npz, and http://127.0.0.1:9/mnist.npz could not be downloaded"
+    )
     assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize(
     "options, why",
     [
-        ("--dataset minst", "no data set 'minst'; there are digits, mnist (did you mean mnist?)"),
-        ("--digit 12", "--digit is 12, but it must be digits from 0 to 9"),
+        ("--dataset minst", "no data set 'minst'; there are digits, mnist"),
+        ("--dataset ./minst", "minst does not exist; name a folder of pictures"),
+        ("--digit 12", "digits has no label '12'; its labels are 0, 1, 2"),
+        ("--image-size 30", "--image-size is 30, but it must be one of 28, 32, 64"),
         ("--epochs 0", "--epochs is 0"),
         ("--epochs -1", "--epochs is -1"),
         ("--batch-size -8", "--batch-size is -8"),
@@ -299,7 +352,7 @@ def test_help_is_there_at_once_and_documents_every_option():
     assert time.perf_counter() - began < 30  # The figure is measured in benchmarks/; this is to end at all.
     assert "tensorflow" not in shown.stderr and "keras" not in shown.stderr
     for field in dataclasses.fields(Config):
-        assert f"--{field.name.replace('_', '-')} " in shown.stdout
+        assert re.search(rf"--{field.name.replace('_', '-')}[ ,]", shown.stdout), field.name
     for option in ("--run", "--resume", "--no-fallback", "--tensorboard"):
         assert option in shown.stdout
     assert shown.stdout.count("(default:") >= 20
