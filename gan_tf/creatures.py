@@ -3,17 +3,16 @@
 Their true parameters are known, so that what a generator learned, and what it left out, can be counted.
 """
 
-import dataclasses
+import hashlib
 
 import numpy as np
 
 from gan_tf.config import Config, InputError
-from gan_tf.images import Images
+from gan_tf.images import Images, MadeWhenAsked
 
 SPECIES = ("bear", "cat", "fox", "frog", "owl", "rabbit")
 EYES = ("round", "wide", "sleepy", "happy")
-# So many that a short run sees each some tens of times, and so few that they are drawn in seconds.
-COUNT = 4000
+COUNT = 4000  # So many that a short run sees each some tens of times.
 
 # Each parameter is uniform from its low value up to its high one.
 FIELDS = (
@@ -70,11 +69,13 @@ def draw(known: np.ndarray, size: int) -> np.ndarray:
 def load_creatures(config: Config) -> Images:
     """The first COUNT creatures of seed 0 (config.seed is the training's), or those of them that config.label names.
     Their true parameters are `parameters(COUNT)`, in the same order."""
-    known = parameters(COUNT)
-    # Parameters in the place of pictures, as those that are not chosen need not be drawn.
-    found = Images("creatures", known, known["species"], "drawn by gan_tf", SPECIES)
-    found = found.choose(config.label) if config.label else found
-    return dataclasses.replace(found, images=draw(found.images, config.image_size), fingerprint="")
+    every = parameters(COUNT)
+    found = Images("creatures", every, every["species"], "drawn by gan_tf", SPECIES)
+    known, size = (found.choose(config.label) if config.label else found), config.image_size
+    images = MadeWhenAsked((len(known), size, size, 3), lambda rows: draw(known.images[rows], size))
+    # What decides the pictures, and some of them, stand for all: to draw those of 512 pixels takes minutes.
+    some = hashlib.sha256(known.images.tobytes() + images[:8].tobytes()).hexdigest()
+    return Images(known.name, images, known.labels, known.source, SPECIES, fingerprint=some)
 
 
 def oklch(lightness, chroma, hue) -> np.ndarray:
@@ -134,11 +135,14 @@ class Drawing:
         far it moves as the face turns; `soft` is the opacity of its middle if it fades to the edge; and one that is
         `inside` ends where the last one with `keep` ended."""
         x = x + depth * self.turn
-        at = self.window(x, y, np.maximum(rx * (1 + abs(taper)), ry))
+        reach = np.maximum(rx * (1 + abs(taper)), ry)
+        at = self.window(x, y, reach)
         cos, sin, x, y, rx, ry = map(np.float32, (np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle)), x, y, rx, ry))
         u, v = self.u[at] - x, self.v[at] - y
+        # Up to its own reach and a pixel, as the window is as large as that of the creatures drawn with it.
+        near = u * u + v * v < (reach + 2 / self.size) ** 2
         u, v = cos * u + sin * v, (cos * v - sin * u) / ry
-        cover = self.cover(u, v, rx, ry, taper, soft)
+        cover = self.cover(u, v, rx, ry, taper, soft) * near
         if bite:
             cover *= 1 - self.cover(u, v - bite, rx, ry, taper, soft)
         if keep:

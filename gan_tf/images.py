@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +18,8 @@ class Images:
     """What a run learns from."""
 
     name: str  # the data set's
-    images: np.ndarray  # uint8 (N, height, width, channels); may be memory-mapped, and larger than memory
+    # uint8 (N, height, width, channels); may be memory-mapped and larger than memory. Take rows: images[:] is all.
+    images: "np.ndarray | MadeWhenAsked"
     labels: np.ndarray | None  # integers (N,), positions in label_names; None where there are none
     source: str  # where they came from, for a person to read
     label_names: tuple[str, ...] = ()
@@ -46,6 +48,29 @@ class Images:
             raise InputError(f"{self.name} has no label {unknown[0]!r}; its labels are {', '.join(self.label_names)}.")
         chosen = np.isin(self.labels, [self.label_names.index(name) for name in names])
         return dataclasses.replace(self, images=self.images[chosen], labels=self.labels[chosen], fingerprint="")
+
+
+class MadeWhenAsked:
+    """Like a uint8 array of images, `shape` (N, height, width, channels), each of which `make(rows)` makes when rows
+    are first taken: a run starts at once, and memory holds no more than it has seen."""
+
+    dtype = np.dtype(np.uint8)
+
+    def __init__(self, shape: tuple[int, int, int, int], make: Callable[[np.ndarray], np.ndarray]):
+        self.shape, self.make = shape, make
+        self.pixels, self.made = np.zeros(shape, self.dtype), np.zeros(len(self), bool)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows) -> np.ndarray:
+        """`rows` as NumPy has it: a slice, or whole numbers (n,)."""
+        asked = np.unique(np.arange(len(self))[rows])
+        missing = asked[~self.made[asked]]
+        if len(missing):
+            self.pixels[missing] = self.make(missing)
+            self.made[missing] = True
+        return self.pixels[rows]
 
 
 def steps_per_epoch(images: Images, config: Config) -> int:

