@@ -161,7 +161,7 @@ def cache_folder() -> Path:
 
 # What all colour presets share: ten minutes on two cores.
 COLOUR = {
-    "epochs": 34,
+    "epochs": 28,
     "steps_per_epoch": 512,
     "image_size": 64,
     "batch_size": 8,
