@@ -27,8 +27,9 @@ from keras import layers
 
 from gan_tf import plots
 from gan_tf.config import preset_config
-from gan_tf.datasets import batches, load, read_mnist, steps_per_epoch
+from gan_tf.datasets import load, read_npz
 from gan_tf.gan import GAN, draw, to_unit_range
+from gan_tf.images import batches, steps_per_epoch
 from gan_tf.metrics import coverage, frechet_distance
 from gan_tf.runs import Run
 
@@ -40,7 +41,7 @@ def classifier(path: Path) -> tuple[keras.Model, float]:
     """Two convolutions and a dense layer, trained on MNIST's training set: images (N, 28, 28, 1) uint8 -> 128
     features and ten logits. Also its accuracy on the test set."""
     keras.utils.set_random_seed(0)
-    images, labels = read_mnist(path)
+    images, labels = read_npz(path)
     inputs = keras.Input((28, 28, 1))
     x = layers.Rescaling(1 / 255)(inputs)
     for width in (32, 64):
@@ -103,7 +104,7 @@ def train_tutorial(seed: int, data_dir: str, folder: Path) -> dict:
 def tutorial(out: str, seed: int, data_dir: str, epochs: int = 70, batch: int = 256) -> None:
     """The recipe that the tutorials share: wide 5x5 kernels, batch 256, Adam at 1e-4, dropout, no average."""
     keras.utils.set_random_seed(seed)
-    images = load(preset_config("mnist", digit=5, data_dir=data_dir)).images
+    images = load(preset_config("mnist", label=5, data_dir=data_dir)).images
     generator = keras.Sequential([keras.Input((100,)), layers.Dense(7 * 7 * 256, use_bias=False)])
     for layer in (layers.BatchNormalization(), layers.LeakyReLU(), layers.Reshape((7, 7, 256))):
         generator.add(layer)
@@ -150,7 +151,7 @@ def tutorial(out: str, seed: int, data_dir: str, epochs: int = 70, batch: int = 
 def cost_of_fit(data_dir: str, epochs: int = 9) -> float:
     """The median ratio of an epoch by `fit`, with its progress bar, to the same epoch by a bare Python loop around
     the same compiled step. The two take turns, so that a machine that slows down slows both."""
-    config = preset_config("mnist", digit=5, data_dir=data_dir, epochs=epochs)
+    config = preset_config("mnist", label=5, data_dir=data_dir, epochs=epochs)
     images = load(config)
     bare, data = GAN(config, images.shape), iter(batches(images, config))
     step, ratios = tf.function(bare.train_step), []
@@ -192,7 +193,7 @@ def main() -> None:
         features, logits = judge.predict(images, batch_size=512, verbose=0)
         return features, float(np.mean(logits.argmax(axis=1) == 5))
 
-    reals, _ = judged(load(preset_config("mnist", digit=5, data_dir=options.data_dir)).images)
+    reals, _ = judged(load(preset_config("mnist", label=5, data_dir=options.data_dir)).images)
     with np.load(path) as arrays:
         test_features, test_fives = judged(arrays["x_test"][arrays["y_test"] == 5][..., np.newaxis])
     floor = frechet_distance(reals, test_features)
