@@ -75,7 +75,7 @@ def load_creatures(config: Config) -> Images:
     images = MadeWhenAsked((len(known), size, size, 3), lambda rows: draw(known.images[rows], size))
     # What decides the pictures, and some of them, stand for all: to draw those of 512 pixels takes minutes.
     some = hashlib.sha256(known.images.tobytes() + images[:8].tobytes()).hexdigest()
-    return Images(known.name, images, known.labels, known.source, SPECIES, fingerprint=some)
+    return Images(known.name, images, known.labels, known.source, SPECIES, sha256=some)
 
 
 def oklch(lightness, chroma, hue) -> np.ndarray:

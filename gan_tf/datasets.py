@@ -119,7 +119,7 @@ def resized(found: Images, size: int) -> Images:
     images = np.empty((len(found), size, size, 1), np.uint8)
     for large, small in zip(images, found.images, strict=True):
         large[..., 0] = Image.fromarray(small[..., 0]).resize((size, size), Image.Resampling.BICUBIC)
-    return dataclasses.replace(found, images=images, fingerprint="")
+    return dataclasses.replace(found, images=images, sha256="")
 
 
 def read_digits() -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,7 @@
 """`Images`, which every loader returns, and the batches of a run that are drawn from them."""
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -24,12 +25,12 @@ class Images:
     source: str  # where they came from, for a person to read
     label_names: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()  # of a folder: each file that was left out, with the reason
-    fingerprint: str = ""  # SHA-256 of the pixels, by which a resumed run knows its data; made here if not given
+    sha256: str = ""  # what stands for the pixels, where the loader knows it
 
-    def __post_init__(self):
-        if not self.fingerprint:
-            digest = hashlib.sha256(np.ascontiguousarray(self.images)).hexdigest()
-            object.__setattr__(self, "fingerprint", digest)
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the pixels, by which a resumed run knows that its data is still the same."""
+        return self.sha256 or hashlib.sha256(np.ascontiguousarray(self.images)).hexdigest()
 
     def __len__(self) -> int:
         return len(self.images)
@@ -47,7 +48,7 @@ class Images:
         if unknown:
             raise InputError(f"{self.name} has no label {unknown[0]!r}; its labels are {', '.join(self.label_names)}.")
         chosen = np.isin(self.labels, [self.label_names.index(name) for name in names])
-        return dataclasses.replace(self, images=self.images[chosen], labels=self.labels[chosen], fingerprint="")
+        return dataclasses.replace(self, images=self.images[chosen], labels=self.labels[chosen], sha256="")
 
 
 class MadeWhenAsked:

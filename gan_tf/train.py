@@ -66,9 +66,8 @@ def begin(options: Options, argv: list[str]):
             raise
         instead = datasets.fallback_of(config.dataset)
         fallback = f"{error}\nThis run learns {instead} instead: {datasets.DATASETS[instead].what}."
-        config = dataclasses.replace(parse(argv, preset_config(instead)).config, dataset=instead)
-        known = datasets.DATASETS[instead].labels
-        config = dataclasses.replace(config, label=[name for name in config.label if name in known])
+        labels = [name for name in config.label if name in datasets.DATASETS[instead].labels]
+        config = dataclasses.replace(parse(argv, preset_config(instead)).config, dataset=instead, label=labels)
         warn_of(fallback)
         images = datasets.load(config)
     return Run.create(options.run, config, images, fallback), config, images, fallback
