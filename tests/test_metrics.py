@@ -1,12 +1,29 @@
 import math
 
 import numpy as np
+import prdc
 import pytest
 import scipy.linalg
+import scipy.ndimage
 import scipy.stats
-import sklearn
+import sklearn.metrics
 
-from gan_tf.metrics import copying_ratio, coverage, frechet_distance, patches, sliced_wasserstein, thumbnails
+from gan_tf.metrics import (
+    copying_ratio,
+    coverage,
+    density,
+    frechet_distance,
+    kernel_distance,
+    laplacian_pyramid,
+    nearest,
+    outlines,
+    patches,
+    precision,
+    pyramid_distance,
+    recall,
+    sliced_wasserstein,
+    thumbnails,
+)
 
 
 def test_frechet_distance_of_gaussians_that_one_knows():
@@ -177,3 +194,103 @@ def test_copying_ratio_does_not_depend_on_the_pieces_it_is_computed_in():
     with sklearn.config_context(working_memory=1):  # In MB, and there are four to hold.
         found = copying_ratio(train, new, mirrored)
     assert found == pytest.approx(np.median(nearest.min(axis=1)) / np.median(usual.min(axis=1)))
+
+
+def test_kernel_distance_of_equal_sets_is_zero_within_its_error():
+    random = np.random.default_rng(0)
+    found = [kernel_distance(*random.standard_normal((2, 200, 6))) for _ in range(40)]
+    values, errors = np.array(found).T
+    assert abs(values.mean()) < 3 * values.std() / np.sqrt(40)  # Unbiased: as often below 0 as above.
+    assert np.mean(np.abs(values) < 2 * errors) > 0.9
+    value, error = kernel_distance(random.standard_normal((200, 6)), random.standard_normal((150, 6)) + 0.5)
+    assert value > 4 * error > 0
+
+
+def test_kernel_distance_by_the_sums_of_its_definition():
+    random = np.random.default_rng(1)
+    real, fake = random.standard_normal((9, 4)), random.standard_normal((7, 4)) * 2
+
+    def estimate(real, fake):
+        n, m = len(real), len(fake)
+        kernel = sklearn.metrics.pairwise.polynomial_kernel  # (x . y / d + 1)^3 by default.
+        inside = [kernel(x).sum() - np.trace(kernel(x)) for x in (real, fake)]
+        return inside[0] / (n * (n - 1)) + inside[1] / (m * (m - 1)) - 2 * kernel(real, fake).mean()
+
+    # The jackknife: the values without each image in turn.
+    no_real = [estimate(np.delete(real, i, axis=0), fake) for i in range(9)]
+    no_fake = [estimate(real, np.delete(fake, i, axis=0)) for i in range(7)]
+    error = np.sqrt(8 * np.var(no_real) + 6 * np.var(no_fake))
+    assert kernel_distance(real, fake) == pytest.approx((estimate(real, fake), error))
+
+
+def test_the_kernel_distances_error_is_how_much_it_varies():
+    random = np.random.default_rng(2)
+    found = [kernel_distance(random.standard_normal((150, 3)), random.standard_normal((150, 3)) + 1) for _ in range(60)]
+    values, errors = np.array(found).T
+    assert values.std() == pytest.approx(errors.mean(), rel=0.25)
+
+
+@pytest.mark.parametrize("n, m, shift, spread", [(300, 200, 0, 1), (150, 400, 1, 0.5), (120, 120, 0.5, 2)])
+def test_precision_recall_density_and_coverage_against_their_authors(n, m, shift, spread):
+    random = np.random.default_rng(n)
+    real, fake = random.standard_normal((n, 5)), random.standard_normal((m, 5)) * spread + shift
+    expected = prdc.compute_prdc(real, fake, nearest_k=5)
+    found = {measure.__name__: measure(real, fake) for measure in (precision, recall, density, coverage)}
+    assert found == pytest.approx(expected)
+
+
+def test_precision_and_recall_see_different_faults():
+    random = np.random.default_rng(3)
+    real = np.concatenate([random.standard_normal((300, 2)), random.standard_normal((300, 2)) + 20])
+    half = random.standard_normal((600, 2))
+    assert precision(real, half) > 0.9 and recall(real, half) < 0.55 and coverage(real, half) < 0.55
+    assert precision(half, real) < 0.55 and recall(half, real) > 0.9
+    one_good_image = 1e-3 * random.standard_normal((600, 2))  # In the middle of the left half.
+    assert precision(real, one_good_image) == 1 and density(real, one_good_image) > 0.7
+    assert coverage(real, one_good_image) < 0.02
+
+
+@pytest.mark.parametrize("side, sides", [(28, [28, 14]), (64, [64, 32, 16]), (96, [96, 48, 24])])
+def test_the_levels_of_a_pyramid_add_up_to_the_image(side, sides):
+    images = np.random.default_rng(0).integers(256, size=(2, side, side, 3), dtype=np.uint8)
+    levels = laplacian_pyramid(images)
+    assert [level.shape for level in levels] == [(2, n, n, 3) for n in sides]
+    rebuilt = levels[-1]
+    for level in levels[-2::-1]:  # As OpenCV's pyrUp does it.
+        spread = np.zeros_like(level)
+        spread[:, ::2, ::2] = rebuilt
+        for axis in (1, 2):
+            spread = scipy.ndimage.convolve1d(spread, np.array([1, 4, 6, 4, 1]) / 8, axis=axis, mode="mirror")
+        rebuilt = level + spread
+    np.testing.assert_allclose(rebuilt, images, atol=1e-3)
+    flat = laplacian_pyramid(np.full((1, side, side, 1), 90, np.uint8))
+    assert np.abs(flat[0]).max() < 1 and flat[-1] == pytest.approx(90, abs=1)
+
+
+def test_each_level_of_the_pyramid_sees_its_own_fault():
+    random = np.random.default_rng(1)
+    y, x = np.mgrid[:64, :64] / 64
+    phase = random.random((200, 1, 1, 1, 2))
+    smooth = 127 + 60 * np.sin(2 * np.pi * (np.stack([y, x], axis=-1)[:, :, None] + phase)).sum(axis=-1) / 2
+    real, other = np.split(smooth.repeat(3, axis=-1), 2)
+    same = pyramid_distance(real, other)
+    grid = pyramid_distance(real, other + 20 * (-1) ** np.indices((64, 64)).sum(axis=0)[..., None])
+    redder = pyramid_distance(real, other + np.array([20, 0, 0]))
+    assert list(same) == [64, 32, 16]
+    assert grid[64] > 10 * same[64] and grid[16] < 1.5 * same[16]
+    assert redder[16] > 2 * same[16] and redder[64] < 1.5 * same[64] + 0.05
+
+
+def test_the_nearest_and_how_far_it_is():
+    distances, rows = nearest(np.array([[0.0], [10.0]]), np.array([[1.0], [7.0], [10.0]]))
+    assert distances.tolist() == [1, 3, 0] and rows.tolist() == [0, 1, 1]
+
+
+def test_an_outline_is_the_same_at_any_brightness_and_contrast():
+    images = np.random.default_rng(0).integers(60, 120, size=(5, 64, 64, 3), dtype=np.uint8)
+    found = outlines(images)
+    assert found.shape == (5, 192)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, rtol=1e-5)
+    np.testing.assert_allclose(outlines(2 * images + 10), found, atol=1e-4)
+    assert np.linalg.norm(found[0] - found[1]) > 0.5
+    assert np.isfinite(outlines(np.full((1, 64, 64, 3), 7, np.uint8))).all()
