@@ -3,14 +3,18 @@ not finite stops everything, and the checkpoint comes after all that belongs to 
 
 import csv
 import time
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
 
 from gan_tf import plots
-from gan_tf.config import InputError
+from gan_tf.config import Config, InputError
 from gan_tf.gan import GAN, draw
-from gan_tf.runs import Checkpoints, Run, save_picture
+from gan_tf.health import EPOCHS, CalledReal, diagnose
+from gan_tf.images import Images
+from gan_tf.metrics import coverage, frechet_distance
+from gan_tf.runs import Checkpoints, Run, beside, save_picture
 
 GRID = 64  # Images in a sample grid, 8 by 8.
 
@@ -43,7 +47,7 @@ class StopUnlessFinite(keras.callbacks.Callback):
     anything of it is saved."""
 
     def on_train_batch_end(self, batch, logs=None):
-        for name in self.model.means:
+        for name in self.model.SHOWN:
             if not np.isfinite(logs[name]):
                 stop(self.model, f"{name} became {logs[name]}")
 
@@ -52,19 +56,81 @@ class StopUnlessFinite(keras.callbacks.Callback):
 
 
 class History(keras.callbacks.Callback):
-    """history.csv: a row for each epoch, counted from 1. (Keras's CSVLogger adds empty validation columns.)"""
+    """history.csv: a row for each epoch, counted from 1, of all of the GAN's means and of what `more` adds: functions
+    of (gan, epoch) that return columns."""
 
-    def __init__(self, run: Run):
+    def __init__(self, run: Run, more: Sequence[Callable[[GAN, int], dict[str, float]]] = ()):
         super().__init__()
-        self.path = run.history_csv
+        self.path, self.more = run.history_csv, more
 
     def on_epoch_end(self, epoch, logs=None):
-        row = {"epoch": epoch + 1} | {name: logs[name] for name in self.model.means}
+        row = {"epoch": epoch + 1} | {name: float(mean.result()) for name, mean in self.model.means.items()}
+        for columns in self.more:
+            row |= columns(self.model, epoch + 1)
         with open(self.path, "a", newline="") as file:
             writer = csv.DictWriter(file, row, lineterminator="\n")
             if file.tell() == 0:
                 writer.writeheader()
             writer.writerow(row)
+
+
+class Evaluate:
+    """Columns of history.csv at every `evaluate_every`-th epoch, between which they are nan: Frechet distance and
+    coverage of 2,000 fakes at most, in a small network's features (gan_tf/features.py). The generator with the lowest
+    distance so far is kept as best_generator.keras."""
+
+    def __init__(self, run: Run, images: Images, features: Callable[[np.ndarray], np.ndarray], config: Config):
+        rows = np.random.default_rng(0).permutation(len(images))[:2000]
+        self.run, self.features, self.every = run, features, config.evaluate_every
+        self.reals = features(images.images[np.sort(rows)])
+        count = min(2000, max(1000, len(images)), 2**29 // int(np.prod(images.shape)))
+        self.latents = np.random.default_rng(config.seed).standard_normal((count, config.latent_dim))
+        distances = run.read_history().get("frechet_distance", ()) if run.history_csv.exists() else ()
+        self.best = min((distance for distance in distances if np.isfinite(distance)), default=np.inf)
+
+    def __call__(self, gan: GAN, epoch: int) -> dict[str, float]:
+        if epoch % self.every:
+            return {"frechet_distance": np.nan, "coverage": np.nan}
+        fakes = self.features(draw(gan.ema_generator, self.latents))
+        distance = frechet_distance(self.reals, fakes)
+        if distance < self.best:
+            self.best = distance
+            with beside(self.run.best_generator_keras) as temporary:
+                gan.ema_generator.save(temporary)
+        return {"frechet_distance": distance, "coverage": coverage(self.reals, fakes)}
+
+
+class Health(keras.callbacks.Callback):
+    """Says what is wrong, or at the end that nothing is, each once, with the epoch."""
+
+    def __init__(self, run: Run):
+        super().__init__()
+        self.run, self.said, self.waiting = run, set(), []
+
+    def on_train_begin(self, logs=None):
+        history = self.run.read_history() if self.run.history_csv.exists() else {}
+        for epochs in range(len(history.get("epoch", ()))):
+            self.said |= {*diagnose({name: values[:epochs] for name, values in history.items()}, self.model.config)}
+
+    def on_epoch_end(self, epoch, logs=None):
+        for name, sentence in diagnose(self.run.read_history(), self.model.config).items():
+            if name not in self.said:
+                self.said.add(name)
+                self.waiting.append(f"Health, epoch {epoch + 1}: {sentence}")
+
+    def on_epoch_begin(self, epoch, logs=None):  # As the progress bar's line is not at its end before.
+        while self.waiting:
+            print(self.waiting.pop(0), flush=True)
+
+    def on_train_end(self, logs=None):
+        self.on_epoch_begin(0)
+        history = self.run.read_history()
+        if not self.said and len(history["epoch"]) >= EPOCHS:
+            print(
+                f"Health, epoch {len(history['epoch'])}: all well. D is right about {history['accuracy_real'][-1]:.0%} "
+                f"of real images and {history['accuracy_fake'][-1]:.0%} of fakes; two fakes are "
+                f"{history['spread'][-1]:.2f} times as far apart as two real images."
+            )
 
 
 class Samples(keras.callbacks.Callback):
@@ -144,13 +210,20 @@ class Speed(keras.callbacks.Callback):
 
 
 def make_callbacks(
-    run: Run, checkpoints: Checkpoints, latents: np.ndarray, steps_per_epoch: int, tensorboard: bool
+    run: Run, checkpoints: Checkpoints, images: Images, latents: np.ndarray, steps_per_epoch: int, tensorboard: bool
 ) -> list[keras.callbacks.Callback]:
     """All of them, in their order; the last one is Save."""
+    config = checkpoints.gan.config
+    more = [CalledReal(images, config)]
+    if config.evaluate_every:
+        from gan_tf.features import of_all_labels
+
+        more.append(Evaluate(run, images, of_all_labels(images, config), config))
     boards = [keras.callbacks.TensorBoard(str(run.tensorboard), write_graph=False)] if tensorboard else []
     return [
         StopUnlessFinite(),
-        History(run),
+        History(run, more),
+        Health(run),
         Samples(run, latents),
         Speed(),
         *boards,

@@ -33,6 +33,7 @@ def one_sentence():
 
 
 SIZES = (28, 32, 64, 96, 128, 256, 512)
+Loss = Literal["non-saturating", "minimax", "hinge", "wasserstein", "least-squares", "relativistic"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +57,9 @@ class Config:
     have their subject in the middle."""
     background: str = "white"
     """The colour under transparent pictures and beside those that --fit pad makes square: a name or #rrggbb."""
+    held_out: float = 0.05
+    """The share of images, 256 at most, that are not trained on: a discriminator that tells them from those that it
+    was trained on has learned those by heart, which no loss shows."""
     max_bad: float = 0.05
     """The share of files in a folder that may be unreadable, and are then skipped. More than a few say that the
     folder is not what you think."""
@@ -72,6 +76,12 @@ class Config:
     updates on few images learn faster than few on many."""
     learning_rate: float = 2e-3
     """Adam's step size for both players. High for a GAN: the averaged weights take the jitter out."""
+    d_learning_rate: float = 0.0
+    """The discriminator's own step size (two time scales, Heusel et al. 2017); 0 means that of --learning-rate, as
+    neither player needs to be faster here."""
+    decay: Literal["none", "linear", "cosine"] = "none"
+    """How both step sizes fall to 0 at the last step: linear in the second half (as CycleGAN's), or along a cosine
+    (Loshchilov and Hutter 2017). None by default, as only a run without it can be made longer."""
     beta_1: float = 0.0
     """Adam's momentum. None, because the opponent moves: an average over old gradients points to where it was
     (as in WGAN-GP and StyleGAN; DCGAN has 0.5)."""
@@ -81,11 +91,12 @@ class Config:
     """Length of the vector of N(0, 1) numbers that an image is drawn from. Digits need no more."""
     width: int = 64
     """The most channels that a layer may have. Few are fast, the tutorials' 512 are for a GPU."""
-    loss: Literal["non-saturating", "minimax"] = "non-saturating"
-    """What the generator minimises: -log D(G(z)), or the original log(1 - D(G(z))), whose gradient fades
-    while the discriminator wins (Goodfellow et al. 2014, section 3)."""
+    loss: Loss = "non-saturating"
+    """What the players minimise (gan_tf/losses.py has each with its paper). wasserstein comes with its gradient
+    penalty and relativistic with R1 and R2, as neither trains without. The default is DCGAN's, and as good as any."""
     label_smoothing: float = 0.0
-    """Real labels become 1 minus this; fakes stay 0 (Salimans et al. 2016). Off, as nothing here needs it."""
+    """Real labels become 1 minus this; fakes stay 0 (Salimans et al. 2016). Only for non-saturating and minimax,
+    which have labels. Off, as nothing here needs it."""
     d_steps: int = 1
     """Updates of the discriminator, each on new real images, for one of the generator. The original 1."""
     ema: float = 0.99
@@ -100,12 +111,23 @@ class Config:
     r1: float = 0.0
     """Weight of the penalty on the discriminator's gradient at real images, gamma in Mescheder et al. 2018. It
     keeps the discriminator from running away; 0 is none."""
-    r1_every: int = 4
+    r2: float = 0.0
+    """Weight of the same penalty at fakes, which a relativistic loss needs too (Huang et al. 2024)."""
+    gradient_penalty: float = 0.0
+    """Weight of the penalty that keeps the gradient's length near 1 between reals and fakes, lambda in Gulrajani et
+    al. 2017: what the wasserstein loss needs, where it is 10."""
+    penalty_every: int = 4
     """Steps from one such penalty to the next, which weighs that many times more: it is slow and does not need to
     be at every step (Karras et al. 2020, appendix B)."""
+    spectral_norm: bool = False
+    """Whether each layer of the discriminator is divided by its largest singular value (Miyato et al. 2018), which
+    bounds how steep it can be. Off: a penalty does the same and leaves the layers as they are."""
     minibatch_std: bool = False
     """Whether the discriminator sees how much the images of a batch differ, so that fakes all alike give themselves
     away (Karras et al. 2018, section 3)."""
+    evaluate_every: int = 0
+    """Epochs from one measurement of the Frechet distance to the next, which keeps the best generator; 0 measures none.
+    Off, as it takes seconds each time, and a minute before the first."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """What layers compute in; weights and losses are float32 either way. bfloat16 is faster where the processor
     has units for it."""
@@ -121,6 +143,11 @@ class Config:
         check(self, "steps_per_epoch", "0 (one pass over the images) or more", self.steps_per_epoch >= 0)
         check(self, "batch_size", "at least 2, as batch normalisation needs more than one", self.batch_size >= 2)
         check(self, "learning_rate", "above 0 and finite", 0 < self.learning_rate < math.inf)
+        check(
+            self, "d_learning_rate", "0 (as --learning-rate) or more, and finite", 0 <= self.d_learning_rate < math.inf
+        )
+        check(self, "decay", "none, linear or cosine", self.decay in ("none", "linear", "cosine"))
+        check(self, "held_out", "a share from 0 to below 1", 0 <= self.held_out < 1)
         check(self, "beta_1", "in [0, 1)", 0 <= self.beta_1 < 1)
         check(self, "beta_2", "in [0, 1)", 0 <= self.beta_2 < 1)
         check(self, "latent_dim", "a whole number of at least 1", self.latent_dim >= 1)
@@ -141,9 +168,19 @@ class Config:
             sorted(self.augment) == sorted(kinds & {*self.augment}),
         )
         check(self, "r1", "0 (none) or more, and finite", 0 <= self.r1 < math.inf)
-        check(self, "r1_every", "a whole number of at least 1", self.r1_every >= 1)
+        check(self, "r2", "0 (none) or more, and finite", 0 <= self.r2 < math.inf)
+        check(self, "gradient_penalty", "0 (none) or more, and finite", 0 <= self.gradient_penalty < math.inf)
+        check(self, "penalty_every", "a whole number of at least 1", self.penalty_every >= 1)
+        check(self, "evaluate_every", "0 (never) or a whole number of epochs", self.evaluate_every >= 0)
         check(self, "precision", "float32 or bfloat16", self.precision in ("float32", "bfloat16"))
-        check(self, "loss", "non-saturating or minimax", self.loss in ("non-saturating", "minimax"))
+        check(self, "loss", f"one of {', '.join(LOSS_VALUES)}", self.loss in LOSS_VALUES)
+        labelled = self.loss in ("non-saturating", "minimax")
+        check(
+            self,
+            "label_smoothing",
+            f"0 with --loss {self.loss}, which has no labels",
+            labelled or not self.label_smoothing,
+        )
         check(self, "preset", f"one of {', '.join(PRESETS)}", self.preset is None or self.preset in PRESETS)
 
 
@@ -159,13 +196,24 @@ def cache_folder() -> Path:
     return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "datasets"
 
 
+# What a loss cannot do without. R1 belongs to the two players' cross-entropy and to pairs, not to a critic.
+LOSS_VALUES: dict[str, dict] = {
+    "non-saturating": {},
+    "minimax": {},
+    "hinge": {},
+    "wasserstein": {"gradient_penalty": 10.0, "r1": 0.0},
+    "least-squares": {},
+    "relativistic": {"r1": 1.0, "r2": 1.0},
+}
+
 # What all colour presets share: ten minutes on two cores.
 COLOUR = {
-    "epochs": 28,
+    "epochs": 26,
     "steps_per_epoch": 512,
     "image_size": 64,
     "batch_size": 8,
     "learning_rate": 1e-3,
+    "decay": "linear",
     "width": 128,
     "latent_dim": 128,
     "ema": 0.998,
@@ -198,4 +246,4 @@ def is_path(dataset: str) -> bool:
 def preset_config(dataset: str, **fields) -> Config:
     """The Config for a data set: its preset, or that of `preset=NAME`, with `fields` on top of it."""
     values = PRESETS.get(fields.get("preset") or ("folder" if is_path(dataset) else dataset), {})
-    return Config(**{"dataset": dataset, **values, **fields})
+    return Config(**{"dataset": dataset, **values, **LOSS_VALUES.get(fields.get("loss"), {}), **fields})

@@ -74,26 +74,36 @@ class MadeWhenAsked:
         return self.pixels[rows]
 
 
+def split_rows(images: Images, config: Config) -> tuple[np.ndarray, np.ndarray]:
+    """The rows of `images` to train on and those that `held_out` keeps from it, both sorted: the same for every seed,
+    so that runs can be compared. None are held out where they would be too few to say anything."""
+    count = min(256, round(config.held_out * len(images)))
+    count = count if count >= 16 else 0
+    order = np.random.default_rng(0).permutation(len(images))
+    return np.sort(order[count:]), np.sort(order[:count])
+
+
 def steps_per_epoch(images: Images, config: Config) -> int:
     """How many train steps make an epoch."""
-    return config.steps_per_epoch or len(images) // (config.batch_size * config.d_steps)
+    return config.steps_per_epoch or len(split_rows(images, config)[0]) // (config.batch_size * config.d_steps)
 
 
 def batches(images: Images, config: Config, start: int = 0) -> "tf.data.Dataset":
     """The endless batches of a run, from step `start` on: uint8 (d_steps * batch_size, height, width, channels).
 
-    Each pass is a new order of all images, drawn from (seed, pass), of which an incomplete last batch is left
-    out. So the batch of a step is the same whether the run came there in one go or was resumed.
+    Each pass is a new order of all images but those held out, drawn from (seed, pass), of which an incomplete last
+    batch is left out. So the batch of a step is the same whether the run came there in one go or was resumed.
     """
     import tensorflow as tf
 
     size = config.batch_size * config.d_steps
-    steps_per_pass = len(images) // size
+    rows, _ = split_rows(images, config)
+    steps_per_pass = len(rows) // size
 
     def one_pass(number):
         # Below zero, where no step's noise takes its seed from.
         seed = tf.stack([tf.constant(config.seed, tf.int64), -1 - number])
-        order = tf.random.experimental.stateless_shuffle(tf.range(len(images)), seed)
+        order = tf.random.experimental.stateless_shuffle(tf.constant(rows), seed)
         return tf.data.Dataset.from_tensor_slices(order).batch(size, drop_remainder=True)
 
     first, done = divmod(start, steps_per_pass)

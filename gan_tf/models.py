@@ -61,8 +61,10 @@ def make_generator(
         model.add(layers.Conv2DTranspose(count, 4, strides=2, padding="same", use_bias=False, **kind))
         model.add(layers.BatchNormalization(**kind))
         model.add(layers.ReLU(**kind))
-    # No layer works at the full resolution, where each costs most.
+    # No layer but a mean of four works at the full resolution, where each costs most.
     model.add(layers.Conv2DTranspose(image_shape[2], 4, strides=2, padding="same", **kind))
+    # Rows, and columns, come from different weights by turns; without the mean, a grid of two pixels stays visible.
+    model.add(layers.AveragePooling2D(2, strides=1, padding="same", **kind))
     model.add(layers.Activation("tanh", dtype="float32"))
     return model
 
@@ -71,6 +73,7 @@ def make_discriminator(
     image_shape: tuple[int, int, int] = (28, 28, 1),
     width: int = 64,
     minibatch_std: bool = False,
+    spectral_norm: bool = False,
     precision: str = "float32",
 ) -> keras.Sequential:
     """Images (N, height, width, channels) in [-1, 1] -> one logit each, (N, 1): positive says real.
@@ -78,18 +81,23 @@ def make_discriminator(
     It halves the image until 3 or 4 pixels are left. `width` is the most channels that a layer may have: 16 after
     the first halving, twice as many after each further one. No sigmoid, as the losses take logits; no
     normalisation, so that an image's logit does not depend on the batch it came in, unless `minibatch_std`.
+    `spectral_norm` divides each kernel by its largest singular value (Miyato et al. 2018, arXiv:1802.05957).
     """
     kind = {"dtype": policy(precision)}
+
+    def bounded(layer):
+        return layers.SpectralNormalization(layer, dtype=layer.dtype_policy) if spectral_norm else layer
+
     model = keras.Sequential(name="discriminator")
     model.add(keras.Input(image_shape))
     for count in channels(check_side(image_shape), 4, 16, width):
-        model.add(layers.Conv2D(count, 4, strides=2, padding="same", **kind))
+        model.add(bounded(layers.Conv2D(count, 4, strides=2, padding="same", **kind)))
         # The negative half keeps a slope, so that the generator gets a gradient from every logit.
         model.add(layers.LeakyReLU(negative_slope=0.2, **kind))
     if minibatch_std:
         model.add(minibatch_deviation(model.output_shape[1:]))
     model.add(layers.Flatten(**kind))
-    model.add(layers.Dense(1, dtype="float32"))
+    model.add(bounded(layers.Dense(1, dtype="float32")))
     return model
 
 

@@ -75,23 +75,51 @@ def strip(frames: Sequence[np.ndarray], captions: Sequence[str], columns: int = 
     return from_pillow(picture)
 
 
-def save_curves(path: Path, history: Mapping[str, Sequence[float]]) -> None:
-    """Draw a history's losses, and how real the discriminator finds reals and fakes, over the epochs (PNG).
+# The panels of the curves: what its axis says, and which columns of a history it shows.
+PANELS = {
+    "loss": ("d_loss", "g_loss"),
+    "probability of being real": ("D(x)", "D(G(z))_before", "D(G(z))_after"),
+    "share that D is right about": ("accuracy_real", "accuracy_fake", "accuracy_trained", "accuracy_held_out"),
+    "length of the gradient": ("d_gradient", "g_gradient"),
+    "spread of fakes over that of reals": ("spread",),
+    "Frechet distance": ("frechet_distance",),
+}
 
-    The dashed lines are a discriminator that cannot tell: losses of 2 ln 2 and ln 2, probabilities of one half.
+
+def save_curves(
+    path: Path,
+    history: Mapping[str, Sequence[float]],
+    healthy: Mapping[str, tuple[float, float]] | None = None,
+    guessed: Sequence[float] = (2 * math.log(2), math.log(2)),
+) -> None:
+    """Draw a history over its epochs (PNG): a panel for each of PANELS of which it has a column.
+
+    `healthy` says between which values a column lies while all is well, which is shaded in its panel. The dashed lines
+    are a discriminator that cannot tell: the `guessed` losses of both, and probabilities of one half.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10, 4), layout="constrained")
+    panels = {title: [name for name in names if name in history] for title, names in PANELS.items()}
+    panels = {title: names for title, names in panels.items() if names}
+    columns = min(3, len(panels))
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(12, 3.2 * rows), layout="constrained")
     FigureCanvasAgg(figure)
-    panels = {"loss": ("d_loss", "g_loss"), "probability of being real": ("D(x)", "D(G(z))_before", "D(G(z))_after")}
-    for axes, (label, names) in zip(figure.subplots(1, 2), panels.items(), strict=True):
+    for axes, (title, names) in zip(figure.subplots(rows, columns, squeeze=False).flat, panels.items(), strict=False):
         for name in names:
-            axes.plot(history["epoch"], history[name], label=name, marker="." if len(history["epoch"]) < 40 else "")
-        for level in (2 * math.log(2), math.log(2)) if label == "loss" else (0.5,):
+            there = [(x, y) for x, y in zip(history["epoch"], history[name], strict=True) if math.isfinite(y)]
+            axes.plot(*zip(*there, strict=True), label=name, marker="." if len(there) < 40 else "")
+        for low, high in sorted({healthy[name] for name in names if name in (healthy or {})}):
+            axes.axhspan(low, high, color="green", alpha=0.07, linewidth=0)
+        for level in {"loss": guessed, "probability of being real": (0.5,)}.get(title, ()):
             axes.axhline(level, color="grey", linestyle="--", linewidth=0.8)
-        axes.set(xlabel="epoch", ylabel=label)
-        axes.legend()
-    figure.axes[1].set_ylim(0, 1)
+        axes.set(xlabel="epoch", ylabel=title)
+        if title.startswith(("probability", "share")):
+            axes.set_ylim(0, 1)
+        if title.startswith("length"):
+            axes.set_yscale("log")
+        axes.legend(fontsize="small")
+    for axes in figure.axes[len(panels) :]:
+        axes.remove()
     figure.savefig(path, format="png", dpi=100)

@@ -56,10 +56,12 @@ class Run:
         self.checkpoints = folder / "checkpoints"
         self.tensorboard = folder / "tensorboard"
         self.reals_png = folder / "reals.png"
+        self.copies_png = folder / "copies.png"
         self.curves_png = folder / "curves.png"
         self.strip_png = folder / "strip.png"
         self.progress_gif = folder / "progress.gif"
         self.generator_keras = folder / "generator.keras"
+        self.best_generator_keras = folder / "best_generator.keras"
         self.discriminator_keras = folder / "discriminator.keras"
 
     @classmethod
@@ -141,6 +143,10 @@ class Run:
     def write_json(self, path: Path, record: dict) -> None:
         with beside(path) as temporary:
             temporary.write_text(json.dumps(record, indent=2) + "\n")
+
+    def read_metrics(self) -> dict:
+        """metrics.json; empty where it is not there yet."""
+        return json.loads(self.metrics_json.read_text()) if self.metrics_json.exists() else {}
 
     def read_history(self) -> dict[str, list[float]]:
         """history.csv by column."""

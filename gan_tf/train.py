@@ -45,8 +45,9 @@ def parse(argv: list[str], defaults: Config | None = None) -> Options:
         peek = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
         peek.add_argument("--dataset", default=Config.dataset)
         peek.add_argument("--preset")
+        peek.add_argument("--loss", default=Config.loss)
         seen, _ = peek.parse_known_args(argv)
-        defaults = preset_config(seen.dataset, preset=seen.preset)
+        defaults = preset_config(seen.dataset, preset=seen.preset, loss=seen.loss)
     description = __doc__ + f"\nThe defaults shown are those of --dataset {defaults.dataset}."
     return tyro.cli(
         Options, prog="python -m gan_tf.train", description=description, args=argv, default=Options(defaults)
@@ -67,7 +68,9 @@ def begin(options: Options, argv: list[str]):
         instead = datasets.fallback_of(config.dataset)
         fallback = f"{error}\nThis run learns {instead} instead: {datasets.DATASETS[instead].what}."
         labels = [name for name in config.label if name in datasets.DATASETS[instead].labels]
-        config = dataclasses.replace(parse(argv, preset_config(instead)).config, dataset=instead, label=labels)
+        config = dataclasses.replace(
+            parse(argv, preset_config(instead, loss=config.loss)).config, dataset=instead, label=labels
+        )
         warn_of(fallback)
         images = datasets.load(config)
     return Run.create(options.run, config, images, fallback), config, images, fallback
@@ -85,6 +88,11 @@ def reopen(options: Options, argv: list[str]):
     config = parse(argv, before).config
     old, new = dataclasses.asdict(before), dataclasses.asdict(config)
     differing = [name for name in old if old[name] != new[name] and name not in MAY_CHANGE]
+    if config.decay != "none" and config.epochs != before.epochs:
+        raise InputError(
+            f"{run.folder} cannot be made longer or shorter: its --decay {config.decay} ends at epoch {before.epochs}, "
+            "and with another end all of it would have been different. Start a new run."
+        )
     if differing:
         changes = ", ".join(f"--{name.replace('_', '-')} was {old[name]} and is now {new[name]}" for name in differing)
         raise InputError(f"{run.folder} cannot be resumed with other options: {changes}. Leave them out.")
@@ -145,6 +153,7 @@ def finish(run, gan, per_epoch: int) -> None:
     import numpy as np
 
     from gan_tf import plots
+    from gan_tf.health import HEALTHY, guessed_losses
     from gan_tf.runs import beside, save_picture
 
     epochs = int(gan.step) // per_epoch
@@ -155,7 +164,7 @@ def finish(run, gan, per_epoch: int) -> None:
     with beside(run.progress_gif) as temporary:
         plots.save_gif(temporary, [plots.open_png(run.sample_png(epoch)) for epoch in shown])
     with beside(run.curves_png) as temporary:
-        plots.save_curves(temporary, history)
+        plots.save_curves(temporary, history, HEALTHY, guessed_losses(gan.config.loss))
     if epochs >= 20:
         # Closer together at the start, where most changes.
         shown = np.unique([0, *np.geomspace(1, epochs, 8).round().astype(int)])
@@ -203,7 +212,7 @@ def train_in(run, config: Config, images, fallback: str | None, tensorboard: boo
     save_picture(run.reals_png, plots.grid(images.images[: callbacks.GRID], columns=8))
     announce(run, config, images, gan, per_epoch)
     latents = np.random.default_rng(config.seed).standard_normal((callbacks.GRID, config.latent_dim))
-    watchers = callbacks.make_callbacks(run, checkpoints, latents, per_epoch, tensorboard)
+    watchers = callbacks.make_callbacks(run, checkpoints, images, latents, per_epoch, tensorboard)
     began, first = time.perf_counter(), int(gan.step)
     try:
         with ctrl_c_stops(watchers[-1]):

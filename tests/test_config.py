@@ -29,7 +29,7 @@ from gan_tf.datasets import DATASETS
         ("augment", ("color", "color")),
         ("r1", -1.0),
         ("r1", float("inf")),
-        ("r1_every", 0),
+        ("penalty_every", 0),
         ("precision", "float16"),
         ("latent_dim", 0),
         ("d_steps", 0),
@@ -38,7 +38,13 @@ from gan_tf.datasets import DATASETS
         ("seed", -1),
         ("steps_per_epoch", -1),
         ("beta_1", 1.0),
-        ("loss", "hinge"),
+        ("loss", "hinges"),
+        ("r2", -1.0),
+        ("gradient_penalty", float("nan")),
+        ("d_learning_rate", -1e-3),
+        ("decay", "step"),
+        ("held_out", 1.0),
+        ("evaluate_every", -1),
         ("preset", "cats"),
     ],
 )
@@ -52,6 +58,17 @@ def test_presets_hold_under_what_is_given_and_every_data_set_has_one():
     assert preset_config("mnist").epochs == PRESETS["mnist"]["epochs"] != Config().epochs
     assert preset_config("mnist", epochs=3).epochs == 3
     assert preset_config("digits", preset="mnist").epochs == PRESETS["mnist"]["epochs"]
+
+
+def test_a_loss_comes_with_the_penalties_that_it_needs():
+    assert preset_config("creatures", loss="wasserstein").gradient_penalty == 10
+    assert preset_config("creatures", loss="wasserstein").r1 == 0 < preset_config("creatures").r1
+    assert preset_config("digits", loss="relativistic").r2 == preset_config("digits", loss="relativistic").r1 == 1
+    assert preset_config("digits", loss="relativistic", r2=3.0).r2 == 3
+    with pytest.raises(
+        InputError, match=r"--label-smoothing is 0\.1, but it must be 0 with --loss hinge, which has no"
+    ):
+        Config(loss="hinge", label_smoothing=0.1)
 
 
 def test_a_config_survives_json():

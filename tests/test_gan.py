@@ -1,5 +1,7 @@
 import dataclasses
+import functools
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -8,7 +10,7 @@ from gan_tf import gan as gan_module
 from gan_tf.config import preset_config
 from gan_tf.gan import GAN, draw, to_uint8, to_unit_range
 from gan_tf.images import Images, batches
-from gan_tf.losses import generator_minimax
+from gan_tf.losses import LOSSES, generator_minimax
 
 
 def weights(model):
@@ -39,7 +41,7 @@ def test_each_update_moves_one_player_and_leaves_the_other_to_the_bit(config, im
     gan.update_discriminator(reals, fakes, gan.seed_of(0))
     assert same(weights(gan.generator), generator) and not same(weights(gan.discriminator), discriminator)
     discriminator = weights(gan.discriminator)
-    gan.update_generator(tape, fakes, gan.seed_of(0))
+    gan.update_generator(tape, reals, fakes, gan.seed_of(0))
     assert not same(weights(gan.generator), generator) and same(weights(gan.discriminator), discriminator)
 
 
@@ -53,7 +55,7 @@ def test_each_loss_falls_while_the_other_player_stands_still(config, images):
     for _ in range(20):
         with tf.GradientTape() as tape:
             fakes = gan.generator(latents, training=True)
-        g_losses.append(float(gan.update_generator(tape, fakes, gan.seed_of(0))[0]))
+        g_losses.append(float(gan.update_generator(tape, reals, fakes, gan.seed_of(0))[0]))
     assert g_losses[-1] < 0.5 * g_losses[0]
 
 
@@ -147,7 +149,6 @@ def test_the_logs_are_what_their_names_say(config, images):
     assert float(logs["D(G(z))_before"]) == pytest.approx(float(tf.reduce_mean(tf.sigmoid(before[4:]))), abs=1e-5)
     after = tf.reduce_mean(tf.sigmoid(gan.discriminator(fakes)))
     assert float(logs["D(G(z))_after"]) == pytest.approx(float(after), abs=1e-5)
-    assert float(logs["D(G(z))_after"]) < float(logs["D(G(z))_before"])
 
 
 def test_minimax_and_label_smoothing_are_used_when_asked_for(config, images):
@@ -223,16 +224,147 @@ def test_r1_comes_at_every_kth_step_and_weighs_k_times_as_much(config, images):
             gan.train_step(batch)
         return weights(gan.discriminator)
 
-    assert same(after(1, r1=2.0, r1_every=3), after(1, r1=6.0, r1_every=1))
-    assert not same(after(1, r1=2.0, r1_every=3), after(1))
-    gan = GAN(dataclasses.replace(config, r1=2.0, r1_every=3), images.shape)
+    assert same(after(1, r1=2.0, penalty_every=3), after(1, r1=6.0, penalty_every=1))
+    assert not same(after(1, r1=2.0, penalty_every=3), after(1))
+    gan = GAN(dataclasses.replace(config, r1=2.0, penalty_every=3), images.shape)
     reals = to_unit_range(first_batch(images, config))
     penalties = []
     for step in range(7):
         gan.step.assign(step)
-        penalties.append(float(gan.lazy_r1(reals)))
+        penalties.append(float(gan.penalties(reals, reals, gan.seed_of(0))))
     assert [penalty > 0 for penalty in penalties] == [True, False, False] * 2 + [True]
-    assert penalties[0] == pytest.approx(3 * float(gan_module.r1_penalty(gan.discriminator, reals)))
+    assert penalties[0] == pytest.approx(3 * float(gan_module.zero_centred_penalty(gan.discriminator, reals)))
+
+
+def test_r2_is_r1_at_fakes_and_penalties_add_up(config, images):
+    reals, fakes = tf.split(to_unit_range(images.images[:8]), 2)
+
+    def penalty(**fields):
+        gan = GAN(dataclasses.replace(config, penalty_every=1, **fields), images.shape)
+        return float(gan.penalties(reals, fakes, gan.seed_of(0))), gan
+
+    at_reals, gan = penalty(r1=2.0)
+    at_fakes, _ = penalty(r2=2.0)
+    assert at_fakes == pytest.approx(float(gan_module.zero_centred_penalty(gan.discriminator, fakes)))
+    assert at_reals == pytest.approx(float(gan_module.zero_centred_penalty(gan.discriminator, reals)))
+    between, _ = penalty(gradient_penalty=10.0)
+    assert between > 0
+    assert penalty(r1=2.0, r2=2.0, gradient_penalty=10.0)[0] == pytest.approx(at_reals + at_fakes + between, rel=1e-5)
+    assert penalty()[0] == 0
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_with_every_loss_the_images_move_toward_the_data(loss, config, images):
+    fields = {"epochs": 4, "steps_per_epoch": 60, "batch_size": 8, "learning_rate": 5e-3, "ema": 0.9}
+    gan = GAN(preset_config("digits", loss=loss, latent_dim=8, **fields), images.shape)
+    latents = np.random.default_rng(0).standard_normal((16, 8))
+    mean = images.images.mean(axis=0)
+    before = np.abs(draw(gan.ema_generator, latents) - mean).mean()
+    gan.fit(images, verbose=0)
+    assert np.abs(draw(gan.ema_generator, latents) - mean).mean() < 0.5 * before
+
+
+def test_a_paired_generator_sees_the_reals_that_its_fakes_are_paired_with(config, images):
+    reals = to_unit_range(first_batch(images, config))
+    for loss in ("relativistic", "hinge"):
+        moved = []
+        for shown in (reals, -reals):
+            gan = GAN(dataclasses.replace(config, loss=loss), images.shape)
+            with tf.GradientTape() as tape:
+                fakes = gan.generator(gan.latents(4, 0), training=True)
+            gan.update_generator(tape, shown, fakes, gan.seed_of(0))
+            moved.append(weights(gan.generator))
+        assert same(*moved) == (loss == "hinge")
+
+
+@pytest.mark.parametrize("decay", ["none", "linear", "cosine"])
+def test_step_sizes_fall_as_asked_for_and_each_player_has_its_own(decay, config, images):
+    config = dataclasses.replace(config, decay=decay, learning_rate=4e-3, d_learning_rate=1e-3, epochs=4)
+    gan, seen = GAN(config, images.shape), []
+
+    class Look(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            seen.append([float(adam.learning_rate) for adam in (gan.g_optimizer, gan.d_optimizer)])
+
+        on_train_end = functools.partialmethod(on_epoch_begin, None)
+
+    gan.fit(images, callbacks=[Look()], verbose=0)
+    # The last steps before each epoch's begin, of 16: 3, 7, 11; and the last of all.
+    done = np.array([0, 3, 7, 11, 15]) / 16
+    left = {"none": 0 * done + 1, "linear": np.minimum(1, 2 - 2 * done), "cosine": (1 + np.cos(np.pi * done)) / 2}
+    np.testing.assert_allclose(seen, np.outer(left[decay], [4e-3, 1e-3]), rtol=1e-5)
+
+
+def test_a_resumed_run_goes_on_with_the_step_sizes_of_its_decay(config, images):
+    config = dataclasses.replace(config, decay="linear", epochs=4)
+    whole = GAN(config, images.shape)
+    whole.fit(images, verbose=0)
+    first, second = GAN(config, images.shape), GAN(config, images.shape)
+
+    class Leave(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.stop_training = epoch == 2
+
+    first.fit(images, callbacks=[Leave()], verbose=0)
+
+    def state(gan):
+        parts = gan.generator, gan.discriminator, gan.ema_generator, gan.g_optimizer, gan.d_optimizer
+        return [gan.step, *(variable for part in parts for variable in part.variables)]
+
+    for old, new in zip(state(first), state(second), strict=True):
+        new.assign(old)
+    second.fit(images, verbose=0)
+    assert same(weights(whole.generator), weights(second.generator))
+
+
+def test_spectral_normalisation_bounds_how_steep_the_discriminator_is(config, images):
+    gan = GAN(dataclasses.replace(config, spectral_norm=True), images.shape)
+    for layer in gan.discriminator.layers:
+        if hasattr(layer, "layer"):
+            layer.layer.kernel.assign(50 * layer.layer.kernel)
+    reals = to_unit_range(images.images[:8])
+    for _ in range(30):  # Each call takes one more step toward the largest singular value.
+        gan.discriminator(reals, training=True)
+    for layer in gan.discriminator.layers:
+        if hasattr(layer, "layer"):
+            kernel = layer.layer.kernel.numpy()
+            assert np.linalg.norm(kernel.reshape(-1, kernel.shape[-1]), 2) == pytest.approx(1, rel=0.05)
+
+
+def test_what_is_counted_of_a_step_is_what_it_says(config, images):
+    """Accuracies, gradients and spread against the same computed one by one."""
+    config = dataclasses.replace(config, seed=5)
+    gan, again = GAN(config, images.shape), GAN(config, images.shape)
+    batch = first_batch(images, config)
+    gan.train_step(batch)
+    found = {name: float(mean.result()) for name, mean in gan.means.items()}
+    reals = to_unit_range(batch)
+    fakes = again.generator(again.latents(4, 0), training=True)
+    real_logits, fake_logits = again.discriminator(reals), again.discriminator(fakes)
+    assert found["accuracy_real"] == np.mean(real_logits.numpy() > 0)
+    assert found["accuracy_fake"] == np.mean(fake_logits.numpy() < 0)
+    with tf.GradientTape() as tape:
+        loss = again.losses_of.discriminator(again.discriminator(reals), again.discriminator(fakes))
+    lengths = [
+        np.sum(gradient.numpy() ** 2) for gradient in tape.gradient(loss, again.discriminator.trainable_variables)
+    ]
+    assert found["d_gradient"] == pytest.approx(np.sqrt(np.sum(lengths)), rel=1e-4)
+
+    def apart(pictures):
+        flat = pictures.numpy().reshape(4, -1)
+        return np.mean([np.linalg.norm(flat[i] - flat[i - 1]) for i in range(4)])
+
+    assert found["spread"] == pytest.approx(apart(fakes) / apart(reals), rel=1e-4)
+
+
+def test_a_critics_zero_lies_between_reals_and_fakes(config, images):
+    gan = GAN(preset_config("digits", loss="wasserstein", latent_dim=8, batch_size=4, steps_per_epoch=4), images.shape)
+    head = gan.discriminator.layers[-1]
+    head.bias.assign([1e3])  # A critic's bias means nothing.
+    gan.train_step(first_batch(images, gan.config))
+    found = {name: float(mean.result()) for name, mean in gan.means.items()}
+    assert found["D(x)"] + found["D(G(z))_before"] == pytest.approx(1, abs=0.05)
+    assert 0 < found["accuracy_real"] + found["accuracy_fake"] <= 2
 
 
 def test_with_minibatch_deviation_fakes_are_not_compared_with_reals(config, images):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gan_tf.config import Config, InputError
-from gan_tf.images import Images, MadeWhenAsked, batches, steps_per_epoch
+from gan_tf.images import Images, MadeWhenAsked, batches, split_rows, steps_per_epoch
 
 
 def labelled():
@@ -50,6 +50,21 @@ def test_each_pass_is_a_new_order_of_all_images():
     assert len(set(first)) == len(set(second)) == 20 and first != second
     assert {len(step) for step in steps} == {4}
     assert set(first) | set(second) == set(range(22))  # The two left out are others each time.
+
+
+def test_what_is_held_out_is_never_drawn():
+    images = Images("numbers", np.arange(1000, dtype=np.uint16).reshape(-1, 1, 1, 1).astype(np.uint8), None, "tests")
+    for share, count in ((0.0, 0), (0.01, 0), (0.016, 16), (0.05, 50), (0.9, 256)):  # Below 16 they would say nothing.
+        trained, held_out = split_rows(images, Config(held_out=share))
+        assert len(held_out) == count and sorted([*trained, *held_out]) == list(range(1000))
+    assert np.ptp(held_out) > 900  # From everywhere, as files lie there by their labels.
+    few = numbered(200)
+    config = Config(batch_size=5, held_out=0.1)
+    trained, held_out = split_rows(few, config)
+    drawn = {int(value) for batch in batches(few, config).take(2 * len(trained) // 5) for value in batch.numpy().flat}
+    assert drawn == {*trained.tolist()} and not drawn & {*held_out.tolist()}
+    assert steps_per_epoch(few, dataclasses.replace(config, steps_per_epoch=0)) == 180 // 5
+    assert np.array_equal(held_out, split_rows(few, dataclasses.replace(config, seed=9))[1])
 
 
 def test_the_batch_of_a_step_depends_on_seed_and_step_alone():

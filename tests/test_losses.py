@@ -4,7 +4,21 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gan_tf.losses import discriminator_bce, generator_minimax, generator_non_saturating, r1_penalty
+from gan_tf.losses import (
+    LOSSES,
+    discriminator_bce,
+    discriminator_hinge,
+    discriminator_least_squares,
+    discriminator_relativistic,
+    discriminator_wasserstein,
+    generator_least_squares,
+    generator_minimax,
+    generator_non_saturating,
+    generator_relativistic,
+    generator_wasserstein,
+    gradient_penalty,
+    zero_centred_penalty,
+)
 
 ZERO = tf.zeros((6, 1))
 
@@ -58,14 +72,79 @@ def test_r1_is_the_squared_gradient_at_each_real_image_on_its_own():
     def quadratic(images, training):
         return tf.reduce_sum(images**2, axis=(1, 2, 3))[:, None]
 
-    assert float(r1_penalty(linear, reals)) == pytest.approx(float(tf.reduce_sum(weights**2)), rel=1e-5)
+    assert float(zero_centred_penalty(linear, reals)) == pytest.approx(float(tf.reduce_sum(weights**2)), rel=1e-5)
     expected = 4 * float(tf.reduce_mean(tf.reduce_sum(reals**2, axis=(1, 2, 3))))
-    assert float(r1_penalty(quadratic, reals)) == pytest.approx(expected, rel=1e-5)
+    assert float(zero_centred_penalty(quadratic, reals)) == pytest.approx(expected, rel=1e-5)
 
 
 def test_r1_has_a_gradient_by_the_discriminators_weights():
     scale = tf.Variable(3.0)
     with tf.GradientTape() as tape:
-        penalty = r1_penalty(lambda images, training: scale * tf.reduce_sum(images, axis=1), tf.ones((4, 2)))
+        penalty = zero_centred_penalty(lambda images, training: scale * tf.reduce_sum(images, axis=1), tf.ones((4, 2)))
     assert float(penalty) == pytest.approx(18)
     assert float(tape.gradient(penalty, scale)) == pytest.approx(12)
+
+
+def test_the_other_losses_by_hand():
+    real, fake = tf.constant([[2.0], [0.5]]), tf.constant([[-3.0], [0.25]])
+    assert float(discriminator_hinge(real, fake)) == pytest.approx((0 + 0.5) / 2 + (0 + 1.25) / 2)
+    assert float(discriminator_wasserstein(real, fake)) == pytest.approx(-1.375 - 1.25)
+    assert float(generator_wasserstein(fake)) == pytest.approx(1.375)
+    assert float(discriminator_least_squares(real, fake)) == pytest.approx(((1 + 0.25) / 2 + (4 + 1.5625) / 2) / 2)
+    assert float(generator_least_squares(fake)) == pytest.approx((9 + 0.0625) / 2 / 2)
+    pairs = np.array([2.0 + 3.0, 0.5 - 0.25])
+    assert float(discriminator_relativistic(real, fake)) == pytest.approx(np.log1p(np.exp(-pairs)).mean(), rel=1e-5)
+    assert float(generator_relativistic(fake, real)) == pytest.approx(np.log1p(np.exp(pairs)).mean(), rel=1e-5)
+
+
+def test_a_relativistic_loss_is_cross_entropy_on_a_difference():
+    real, fake = tf.constant([[0.3], [2.0]]), tf.constant([[1.0], [-1.0]])
+    assert float(discriminator_relativistic(real, fake)) == float(generator_non_saturating(real - fake))
+    assert float(discriminator_relativistic(real + 7, fake + 7)) == pytest.approx(
+        float(discriminator_relativistic(real, fake)), rel=1e-5
+    )
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_each_player_of_each_loss_pulls_its_own_way(name):
+    losses, logits = LOSSES[name], tf.Variable([[0.1], [-0.2]])
+    with tf.GradientTape() as tape:
+        loss = losses.discriminator(logits, ZERO[:2])
+    assert np.all(tape.gradient(loss, logits) < 0)  # Reals up,
+    with tf.GradientTape() as tape:
+        loss = losses.discriminator(ZERO[:2], logits)
+    assert np.all(tape.gradient(loss, logits) > 0)  # fakes down,
+    fakes = tf.Variable([[-0.1], [-0.2]])
+    with tf.GradientTape() as tape:
+        loss = losses.generator(fakes, ZERO[:2]) if losses.paired else losses.generator(fakes)
+    assert np.all(tape.gradient(loss, fakes) < 0)  # and up again.
+
+
+def test_gradient_penalty_of_a_critic_with_a_known_slope():
+    weights = tf.constant(np.random.default_rng(0).standard_normal((2, 3, 1)), tf.float32)
+    reals, fakes = tf.random.stateless_normal((2, 5, 2, 3, 1), (1, 2))
+    slope = float(tf.norm(weights))
+
+    def linear(images, training):
+        return tf.reduce_sum(weights * images, axis=(1, 2, 3))[:, None]
+
+    assert float(gradient_penalty(linear, reals, fakes, (0, 1))) == pytest.approx((slope - 1) ** 2, rel=1e-4)
+    flat = gradient_penalty(lambda images, training: 0 * linear(images, training), reals, fakes, (0, 1))
+    assert float(flat) == pytest.approx(1, abs=1e-5)
+
+
+def test_gradient_penalty_looks_between_each_real_image_and_its_fake():
+    seen = []
+
+    def critic(images, training):
+        seen.append(images.numpy())
+        return tf.reduce_sum(images**2, axis=(1, 2, 3))
+
+    reals, fakes = tf.fill((50, 2, 2, 1), 1.0), tf.fill((50, 2, 2, 1), 3.0)
+    penalties = [float(gradient_penalty(critic, reals, fakes, (0, seed))) for seed in (1, 1, 2)]
+    at = seen[0].reshape(50, 4)
+    np.testing.assert_allclose(at, at[:, :1].repeat(4, axis=1), rtol=1e-6)  # One place for each image.
+    assert 1 <= at.min() < 1.3 and 2.7 < at.max() <= 3
+    assert penalties[0] == penalties[1] != penalties[2]
+    slopes = np.linalg.norm(2 * at, axis=1)
+    assert penalties[0] == pytest.approx(np.mean((slopes - 1) ** 2), rel=1e-4)

@@ -82,3 +82,19 @@ def test_sequential_and_of_built_in_layers_only():
 def test_another_size_is_named_with_those_that_there_are(make, shape):
     with pytest.raises(ValueError, match=f"images of {shape[0]}x{shape[1]} pixels; the players need 28, 32, 64"):
         make(shape)
+
+
+def test_no_weights_can_draw_a_grid_of_two_pixels():
+    generator = make_generator((64, 64, 3), latent_dim=8, width=16)
+    last = [layer for layer in generator.layers if isinstance(layer, keras.layers.Conv2DTranspose)][-1]
+    # Rows of odd and of even number have kernels of their own: here these are opposites, which is nothing but grid.
+    sign = np.array([1, -1, 1, -1], np.float32).reshape(4, 1, 1, 1)
+    last.kernel.assign(0.1 * sign * np.ones(last.kernel.shape))
+    latents = np.random.default_rng(0).standard_normal((4, 8)).astype(np.float32)
+    before = keras.Model(generator.inputs[0], last.output)(latents).numpy()
+
+    def grid(pixels):
+        rows = pixels[:, 2:-2]  # The mean of four is one of two at an edge.
+        return np.abs((rows * (-1) ** np.arange(rows.shape[1])[:, None, None]).mean(axis=1)).max()
+
+    assert grid(before) > 0 and grid(generator(latents).numpy()) < 0.1 * grid(before)

@@ -57,7 +57,7 @@ def test_curves_are_drawn_with_every_line(tmp_path):
     plots.save_curves(tmp_path / "a.png", history)
     plots.save_curves(tmp_path / "b.png", history | {"g_loss": [0.8, 0.2]})
     a, b = (plots.open_png(tmp_path / name) for name in ("a.png", "b.png"))
-    assert a.shape == (400, 1000, 4)
+    assert a.shape == (320, 1200, 4)
     half = a.shape[1] // 2
     assert not np.array_equal(a[:, :half], b[:, :half])
     np.testing.assert_array_equal(a[:, half:], b[:, half:])

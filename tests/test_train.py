@@ -263,7 +263,7 @@ def test_a_folder_with_a_sets_preset_does_what_the_set_from_that_folder_does(pic
 def test_a_run_on_a_folder_is_resumed_unless_the_folder_has_changed(pictures, tmp_path):
     run = str(tmp_path / "run")
     options = ["--image-size", "32", "--width", "16", *TINIEST[4:], "1", "--label", "dots"]
-    train.main(["--dataset", str(pictures), *options, "--run", run])
+    train.main(["--dataset", str(pictures), *options, "--decay", "none", "--run", run])
     train.main(["--resume", run, "--epochs", "2"])
     assert len(Run.open(Path(run)).read_history()["epoch"]) == 2
     (pictures / "dots" / "0.png").unlink()
@@ -305,6 +305,17 @@ def test_bad_input_gets_one_sentence_and_leaves_nothing(options, why, tmp_path, 
 def test_resuming_with_another_config_names_what_differs(uninterrupted):
     said = in_process("--resume", uninterrupted[0].folder, "--batch-size", 8, "--seed", 1, "--epochs", 9)
     assert "--batch-size was 4 and is now 8, --seed was 0 and is now 1" in said and "epochs" not in said
+
+
+def test_a_run_whose_step_sizes_fall_to_its_end_has_that_end(tmp_path):
+    run = tmp_path / "run"
+    train.main([*TINIEST, "2", "--decay", "cosine", "--run", str(run)])
+    said = in_process("--resume", run, "--epochs", "3")
+    assert said.endswith(
+        "cannot be made longer or shorter: its --decay cosine ends at epoch 2, and with another end all of it would "
+        "have been different. Start a new run."
+    )
+    assert Run.open(run).read_history()["epoch"] == [1, 2]
 
 
 def test_resuming_on_other_data(uninterrupted, tmp_path):

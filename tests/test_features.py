@@ -1,0 +1,163 @@
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+
+from gan_tf import creatures, datasets, features
+from gan_tf.config import InputError, preset_config
+from gan_tf.features import (
+    HUES,
+    Features,
+    classifier,
+    creature_classes,
+    creature_reader,
+    inception,
+    make_features,
+    moved,
+    of_all_labels,
+    rotation_network,
+    turned,
+)
+from gan_tf.images import Images
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch):
+    monkeypatch.setattr(features, "STEPS", 200)
+
+
+def arrows(count=400):
+    """A wedge that points up, here and there: told from its turned self by its shape alone."""
+    random = np.random.default_rng(0)
+    pixels = np.zeros((count, 28, 28, 1), np.uint8)
+    for image, (y, x, value) in zip(pixels, random.integers([2, 2, 120], [8, 8, 256], (count, 3)), strict=True):
+        for row in range(16):
+            image[y + row, x + 8 - row // 2 : x + 9 + row // 2] = value
+    return Images("arrows", pixels, None, "tests")
+
+
+def test_a_classifier_tells_the_labels_and_its_features_the_classes(tmp_path):
+    digits = datasets.load(preset_config("digits"))
+    found = classifier(digits, tmp_path)
+    assert found.right["label"] > 0.8 and f"right about {found.right['label']:.1%}" in found.name
+    assert np.mean(found.read(digits.images)["label"] == digits.labels) > 0.8
+    numbers = found(digits.images)
+    assert numbers.shape == (len(digits), found.size) and found.size == 64
+    centres = np.stack([numbers[digits.labels == label].mean(axis=0) for label in range(10)])
+    nearest = np.linalg.norm(numbers[:, None] - centres, axis=-1).argmin(axis=1)
+    assert np.mean(nearest == digits.labels) > 0.8
+
+
+def test_a_network_is_trained_once_and_kept_whole_or_not_at_all(tmp_path, monkeypatch):
+    images = arrows()
+    monkeypatch.setattr(features, "STEPS", 60)
+    replace = features.os.replace
+
+    def full(source, target):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(features.os, "replace", full)
+    with pytest.raises(OSError, match="No space"):
+        rotation_network(images, tmp_path)
+    assert not [*tmp_path.iterdir()]
+    monkeypatch.setattr(features.os, "replace", replace)
+    first = rotation_network(images, tmp_path)
+    monkeypatch.setattr(features, "convolutions", None)  # Nothing can be trained any more.
+    again = rotation_network(images, tmp_path)
+    np.testing.assert_array_equal(first(images.images), again(images.images))
+    with pytest.raises(TypeError):
+        rotation_network(dataclasses.replace(images, images=images.images[:-1]), tmp_path)
+    (path,) = tmp_path.iterdir()
+    path.write_bytes(path.read_bytes()[:1000])  # Damaged: trained anew, and so needed.
+    with pytest.raises(TypeError):
+        rotation_network(images, tmp_path)
+
+
+def test_the_same_images_give_the_same_features_to_the_bit(tmp_path, monkeypatch):
+    images = arrows()
+    monkeypatch.setattr(features, "STEPS", 60)
+    first, second = (rotation_network(images, tmp_path / name)(images.images) for name in "ab")
+    np.testing.assert_array_equal(first, second)
+
+
+def test_which_way_a_picture_faces_does_not_count_where_it_was_learned_both_ways(tmp_path):
+    images = arrows()
+    found = rotation_network(images, tmp_path)
+    assert found.right["rotation"] > 0.9
+    np.testing.assert_allclose(found(images.images[:20]), found(images.images[:20, :, ::-1]), atol=1e-4)
+    assert np.abs(found(images.images[:20]) - found(images.images[:20, ::-1])).max() > 0.1
+
+
+def test_labels_decide_which_network_it_is(tmp_path, monkeypatch):
+    for name in ("classifier", "rotation_network", "creature_reader"):
+        monkeypatch.setattr(features, name, lambda *_, name=name: name)
+    images = arrows(40)
+    assert make_features(images, tmp_path) == "rotation_network"
+    twenty = dataclasses.replace(images, labels=np.arange(40) % 2, label_names=("a", "b"))
+    assert make_features(twenty, tmp_path) == "classifier"
+    few = dataclasses.replace(twenty, labels=(np.arange(40) < 5).astype(int))  # Too few to learn what an "a" is.
+    assert make_features(few, tmp_path) == "rotation_network"
+    assert make_features(dataclasses.replace(images, name="creatures"), tmp_path) == "creature_reader"
+
+
+def test_features_are_of_the_whole_data_set(monkeypatch):
+    monkeypatch.setattr(features, "make_features", lambda images: len(images))
+    config = preset_config("digits", label="5")
+    fives = datasets.load(config)
+    assert len(fives) == 182 and of_all_labels(fives, config) == 1797
+
+
+def test_creatures_are_read_by_what_they_were_drawn_from(tmp_path):
+    reader = creature_reader(28, tmp_path, count=3000)
+    assert reader.right["species"] > 0.5 and reader.right["hue"] > 0.15  # Of 6 and 24, after 200 steps.
+    known = creatures.parameters(200)
+    read = reader.read(creatures.draw(known, 28))
+    assert np.mean(read["species"] == known["species"]) > 0.5
+
+
+def test_the_classes_of_creatures():
+    known = creatures.parameters(3000)
+    found = creature_classes(known)
+    assert {name: len(np.unique(values)) for name, values in found.items()} == {
+        "species": 6,
+        "hue": HUES,
+        "turn": 3,
+        "tilt": 3,
+    }
+    assert found["tilt"][known["tilt"] < -7].max() == 0 and found["turn"][known["turn"] > 0.4].min() == 2
+    np.testing.assert_array_equal(found["hue"], (known["hue"] * HUES).astype(int))
+
+
+def test_images_are_moved_turned_and_recoloured_but_stay_what_they_are():
+    images = np.random.default_rng(0).integers(0, 256, (50, 40, 40, 3), np.uint8)
+    shifted = moved(images, np.random.default_rng(1), mirror=False)
+    # Each holds a piece of its original: what was 4 pixels from the edge cannot have left.
+    for before, after in zip(images, shifted, strict=True):
+        places = [
+            (y, x) for y in range(9) for x in range(9) if (before[4:36, 4:36] == after[y : y + 32, x : x + 32]).all()
+        ]
+        assert len(places) == 1
+    views, labels = turned(np.repeat(images[:1], 200, axis=0), np.random.default_rng(2))
+    assert views.shape == (200, 40, 40, 3) and views.min() >= 0 and views.max() <= 255
+    assert set(labels["rotation"]) == {0, 1, 2, 3}
+
+
+def test_inception_is_asked_of_keras_and_its_lack_is_one_sentence(monkeypatch):
+    def offline(**_):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(keras.applications, "InceptionV3", offline)
+    with pytest.raises(InputError, match=r"--features inception needs a download that failed \(no route to host\)"):
+        inception(arrows(2))
+
+    def stand_in(include_top, pooling):
+        pixels = keras.Input((None, None, 3))
+        return keras.Model(pixels, keras.layers.GlobalAveragePooling2D()(pixels))
+
+    monkeypatch.setattr(keras.applications, "InceptionV3", stand_in)
+    images = arrows(4)
+    found = inception(images)
+    assert isinstance(found, Features) and found.size == 2048
+    means = images.images.mean(axis=(1, 2)) / 127.5 - 1
+    np.testing.assert_allclose(found(images.images), means.repeat(3, axis=1), atol=0.02)
