@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gan_tf import generate, train
+from gan_tf import evaluate, generate, train
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -28,19 +28,16 @@ def test_the_readme_has_the_makefiles_commands_for_those_without_make(target):
 
 
 def test_every_command_in_the_readme_is_one():
-    commands = re.findall(r"^python -m gan_tf\.(train|generate) (.*)$", BLOCKS, re.M)
+    commands = re.findall(r"^python -m gan_tf\.(train|generate|evaluate) (.*)$", BLOCKS, re.M)
     assert len(commands) >= 5
     for command, options in commands:
         argv = shlex.split(options, comments=True)
-        if command == "train":
-            train.parse(argv)
-        else:
-            generate.parse(argv)
+        {"train": train, "generate": generate, "evaluate": evaluate}[command].parse(argv)
 
 
 def test_every_option_that_the_readme_names_exists(capsys):
     known = set()
-    for command in (train, generate):
+    for command in (train, generate, evaluate):
         with pytest.raises(SystemExit):
             command.main(["--help"])
         known |= set(re.findall(r"--[a-z][a-z0-9-]*", capsys.readouterr().out))
