@@ -45,9 +45,13 @@ SPEED = RESULTS / "pictures_speed.json"
 
 
 def recipe(config: Config) -> dict:
-    """What of a Config decides how fast and how well it learns, as json would give it back."""
+    """What of a Config decides how fast and how well it learns, where it differs from the defaults, as json would give
+    it back."""
     unimportant = {"dataset", "data_dir", "seed", "epochs", "max_bad", "fit", "background"}
-    return json.loads(json.dumps({k: v for k, v in dataclasses.asdict(config).items() if k not in unimportant}))
+    differing = {
+        k: v for k, v in dataclasses.asdict(config).items() if v != getattr(Config, k) and k not in unimportant
+    }
+    return json.loads(json.dumps(differing))
 
 
 def fakes_of(images: Images) -> int:
@@ -170,7 +174,7 @@ def measure_pictures(config: Config, images: Images, peer: Peer, options, speed:
     """Train what is not there yet, and judge everything."""
     if speed.get("recipe") != recipe(config):
         sys.exit(f"The speed of {config.dataset} was never measured, or with other values: run with --speed first.")
-    table = Table(config.dataset, images.images[:], images.fingerprint, peer.folder)
+    table = Table(images, peer.folder)
     per_epoch, per_step = steps_per_epoch(images, config), config.batch_size * config.d_steps
     ours = {minutes: steps_after(minutes, speed["ours"], per_step, per_epoch) for minutes in MINUTES}
     theirs = {minutes: steps_after(minutes, speed["peer"], PEER_BATCH) for minutes in MINUTES}

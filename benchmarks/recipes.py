@@ -21,11 +21,12 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import keras
 import numpy as np
 import tensorflow as tf
-from measures import RotationNetwork, judge
+from measures import judge
 from pictures import RESULTS, SETS, SPEED, recipe, steps_after, train_ours
 
 from gan_tf.config import Config, one_sentence, preset_config
 from gan_tf.datasets import load
+from gan_tf.features import Features, rotation_network
 from gan_tf.gan import GAN
 from gan_tf.images import Images, batches
 
@@ -74,7 +75,7 @@ def cost_of(variant: str, config: Config, images: Images) -> float:
     return costs[variant]["cost"]
 
 
-def row(variant: str, config: Config, images: Images, network: RotationNetwork, seeds: list[int], folder: Path) -> str:
+def row(variant: str, config: Config, images: Images, features: Features, seeds: list[int], folder: Path) -> str:
     """Train what is not there yet, and judge it."""
     slower = cost_of(variant, config, images)
     images_per_second = json.loads(SPEED.read_text())[config.dataset]["ours"] / slower
@@ -84,7 +85,7 @@ def row(variant: str, config: Config, images: Images, network: RotationNetwork, 
     for seed in seeds:
         own = made(folder / config.dataset / variant.replace(" ", "-"))
         fakes = train_ours(dataclasses.replace(changed, seed=seed), images, own, [steps])[steps]
-        found.append(judge(images.images[:], fakes, network))
+        found.append(judge(images.images[:], fakes, features))
     cells = [f"{slower:.2f}", *(spread([one[measure] for one in found]) for measure in MEASURES)]
     return f"| {config.dataset} | {variant} | {' | '.join(cells)} |"
 
@@ -102,9 +103,9 @@ def main() -> None:
         # Short epochs, so that two minutes are a whole number of them however dear a step is.
         config = preset_config(name, data_dir=options.data_dir, steps_per_epoch=64)
         images = load(config)
-        network = RotationNetwork(images.images[:], made(options.folder), images.fingerprint)
+        features = rotation_network(images, made(options.folder))
         for variant in options.variants:
-            rows.append(row(variant, config, images, network, options.seeds, options.folder))
+            rows.append(row(variant, config, images, features, options.seeds, options.folder))
             print(rows[-1], flush=True)
     head = f"{MINUTES} minutes each, seeds {' '.join(map(str, options.seeds))}: median (lowest to highest). TensorFlow "
     head += f"{tf.__version__}, Keras {keras.__version__}; {os.cpu_count()} CPU cores."
