@@ -24,7 +24,7 @@ from gan_tf import __version__, plots
 from gan_tf.config import Config, InputError
 from gan_tf.images import Images
 
-FORMAT = 2  # Of config.json and of what lies beside it; one more whenever older code could not read it.
+FORMAT = 3  # Of config.json and of what lies beside it; one more whenever older code could not read it.
 
 
 @contextlib.contextmanager
@@ -132,7 +132,12 @@ class Run:
             record = json.loads(self.config_json.read_text())
             written, version = record["format"], record["versions"]["gan_tf"]
             if written <= FORMAT:
-                return Config(**record["config"]), record
+                values = record["config"]
+                if written < FORMAT:  # Such a run can be drawn with, but not resumed: what is no field now is nothing.
+                    values = {
+                        field.name: values[field.name] for field in dataclasses.fields(Config) if field.name in values
+                    }
+                return Config(**values), record
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise InputError(f"{self.config_json} cannot be read ({error}); it is not as gan_tf wrote it.") from error
         raise InputError(

@@ -79,12 +79,17 @@ def begin(options: Options, argv: list[str]):
 def reopen(options: Options, argv: list[str]):
     """The run of --resume, as `begin` returns a new one. Raises InputError where it would not be the same run."""
     from gan_tf import datasets
-    from gan_tf.runs import Run
+    from gan_tf.runs import FORMAT, Run
 
     if options.run:
         raise InputError("--run makes a new folder and --resume goes on in an old one: leave one of them out.")
     run = Run.open(options.resume)
     before, record = run.read_config()
+    if record["format"] < FORMAT:
+        raise InputError(
+            f"{run.folder} was begun by an earlier gan_tf (format {record['format']}), whose training this one (format "
+            f"{FORMAT}) cannot go on with; start a new run. Drawing with the old one works."
+        )
     config = parse(argv, before).config
     old, new = dataclasses.asdict(before), dataclasses.asdict(config)
     differing = [name for name in old if old[name] != new[name] and name not in MAY_CHANGE]

@@ -80,7 +80,7 @@ def test_a_run_from_a_future_version(run):
     record["versions"]["gan_tf"] = "9.0"
     run.config_json.write_text(json.dumps(record))
     with pytest.raises(
-        InputError, match=rf"gan_tf 9\.0 in format 3, .* newer than this gan_tf {__version__} .* update"
+        InputError, match=rf"gan_tf 9\.0 in format {FORMAT + 1}, .* newer than this gan_tf {__version__} .* update"
     ):
         Run.open(run.folder)
 

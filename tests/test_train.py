@@ -16,7 +16,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from gan_tf import train
+from gan_tf import generate, train
 from gan_tf.config import PRESETS, Config
 from gan_tf.downloads import HubFile, KerasFile
 from gan_tf.runs import Run
@@ -316,6 +316,18 @@ def test_a_run_whose_step_sizes_fall_to_its_end_has_that_end(tmp_path):
         "have been different. Start a new run."
     )
     assert Run.open(run).read_history()["epoch"] == [1, 2]
+
+
+def test_an_earlier_formats_run_can_be_drawn_with_but_not_resumed(uninterrupted, tmp_path):
+    old = Run(tmp_path / "run")
+    shutil.copytree(uninterrupted[0].folder, old.folder)
+    record = json.loads(old.config_json.read_text())
+    record["config"]["r1_every"] = record["config"].pop("penalty_every")
+    old.write_json(old.config_json, record | {"format": 2})
+    said = in_process("--resume", old.folder)
+    assert "was begun by an earlier gan_tf (format 2), whose training this one (format 3) cannot go on with" in said
+    generate.main([str(old.folder), "--count", "2", "--out", str(tmp_path / "fakes.png")])
+    assert (tmp_path / "fakes.png").exists()
 
 
 def test_resuming_on_other_data(uninterrupted, tmp_path):
