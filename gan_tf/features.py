@@ -8,7 +8,6 @@ cache. A Frechet distance in these features is none in Inception's: never compar
 import contextlib
 import dataclasses
 import functools
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from keras import layers
 from gan_tf import creatures
 from gan_tf.config import Config, InputError, cache_folder
 from gan_tf.images import Images
+from gan_tf.runs import beside
 
 SIZE = 64  # Numbers that a network makes of an image.
 STEPS, BATCH = 1000, 64
@@ -184,12 +184,8 @@ def trained(folder: Path, name: str, image_shape: tuple[int, int, int], outputs:
     for batch in tf.data.Dataset.from_generator(draw_batches, output_signature=signature).prefetch(2).take(STEPS):
         step(*batch)
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
+    with beside(path) as temporary:
         network.save(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return network
 
 

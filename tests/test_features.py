@@ -1,4 +1,5 @@
 import dataclasses
+import os
 
 import keras
 import numpy as np
@@ -52,16 +53,16 @@ def test_a_classifier_tells_the_labels_and_its_features_the_classes(tmp_path):
 def test_a_network_is_trained_once_and_kept_whole_or_not_at_all(tmp_path, monkeypatch):
     images = arrows()
     monkeypatch.setattr(features, "STEPS", 60)
-    replace = features.os.replace
+    replace = os.replace
 
     def full(source, target):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(features.os, "replace", full)
+    monkeypatch.setattr(os, "replace", full)
     with pytest.raises(OSError, match="No space"):
         rotation_network(images, tmp_path)
     assert not [*tmp_path.iterdir()]
-    monkeypatch.setattr(features.os, "replace", replace)
+    monkeypatch.setattr(os, "replace", replace)
     first = rotation_network(images, tmp_path)
     monkeypatch.setattr(features, "convolutions", None)  # Nothing can be trained any more.
     again = rotation_network(images, tmp_path)
