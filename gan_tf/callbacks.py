@@ -85,7 +85,7 @@ class Evaluate:
         self.reals = features(images.images[np.sort(rows)])
         count = min(2000, max(1000, len(images)), 2**29 // int(np.prod(images.shape)))
         self.latents = np.random.default_rng(config.seed).standard_normal((count, config.latent_dim))
-        distances = run.read_history().get("frechet_distance", ()) if run.history_csv.exists() else ()
+        distances = run.read_history().get("frechet_distance", ())
         self.best = min((distance for distance in distances if np.isfinite(distance)), default=np.inf)
 
     def __call__(self, gan: GAN, epoch: int) -> dict[str, float]:
@@ -108,7 +108,7 @@ class Health(keras.callbacks.Callback):
         self.run, self.said, self.waiting = run, set(), []
 
     def on_train_begin(self, logs=None):
-        history = self.run.read_history() if self.run.history_csv.exists() else {}
+        history = self.run.read_history()
         for epochs in range(len(history.get("epoch", ()))):
             self.said |= {*diagnose({name: values[:epochs] for name, values in history.items()}, self.model.config)}
 

@@ -77,8 +77,8 @@ class Config:
     learning_rate: float = 2e-3
     """Adam's step size for both players. High for a GAN: the averaged weights take the jitter out."""
     d_learning_rate: float = 0.0
-    """The discriminator's own step size (two time scales, Heusel et al. 2017); 0 means that of --learning-rate, as
-    neither player needs to be faster here."""
+    """The discriminator's own step size (two time scales, Heusel et al. 2017); 0 means that of --learning-rate,
+    the plainest choice."""
     decay: Literal["none", "linear", "cosine"] = "none"
     """How both step sizes fall to 0 at the last step: linear in the second half (as CycleGAN's), or along a cosine
     (Loshchilov and Hutter 2017). None by default, as only a run without it can be made longer."""
@@ -93,7 +93,7 @@ class Config:
     """The most channels that a layer may have. Few are fast, the tutorials' 512 are for a GPU."""
     loss: Loss = "non-saturating"
     """What the players minimise (gan_tf/losses.py has each with its paper). wasserstein comes with its gradient
-    penalty and relativistic with R1 and R2, as neither trains without. The default is DCGAN's, and as good as any."""
+    penalty and relativistic with R1 and R2, as neither trains without. The default is DCGAN's."""
     label_smoothing: float = 0.0
     """Real labels become 1 minus this; fakes stay 0 (Salimans et al. 2016). Only for non-saturating and minimax,
     which have labels. Off, as nothing here needs it."""
@@ -121,7 +121,7 @@ class Config:
     be at every step (Karras et al. 2020, appendix B)."""
     spectral_norm: bool = False
     """Whether each layer of the discriminator is divided by its largest singular value (Miyato et al. 2018), which
-    bounds how steep it can be. Off: a penalty does the same and leaves the layers as they are."""
+    bounds how steep it can be. Off: R1 does so too, and leaves the kernels as they are."""
     minibatch_std: bool = False
     """Whether the discriminator sees how much the images of a batch differ, so that fakes all alike give themselves
     away (Karras et al. 2018, section 3)."""

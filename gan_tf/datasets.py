@@ -13,7 +13,7 @@ import numpy as np
 from gan_tf.config import Config, InputError, is_path
 from gan_tf.downloads import HubFile, HubPictures, KaggleFolder, KerasFile, Source, Unavailable, read_idx, read_letters
 from gan_tf.folder import load_folder
-from gan_tf.images import Images
+from gan_tf.images import Images, split_rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,11 +45,13 @@ def load(config: Config) -> Images:
             "any folder of pictures by its path."
         )
     needed = config.batch_size * config.d_steps
-    if len(found) < needed:
+    trained = len(split_rows(found, config)[0])
+    if trained < needed:
         raise InputError(
-            f"{found.name} has {len(found)} such images, fewer than the {needed} that one step draws (--batch-size "
+            f"{found.name} has {trained} such images, fewer than the {needed} that one step draws (--batch-size "
             f"{config.batch_size} times --d-steps {config.d_steps}); use a --batch-size of at most "
-            f"{len(found) // config.d_steps}."
+            f"{trained // config.d_steps}."
+            + (f" (Another {len(found) - trained} are held out.)" if trained < len(found) else "")
         )
     return found
 

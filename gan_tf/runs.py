@@ -154,7 +154,9 @@ class Run:
         return json.loads(self.metrics_json.read_text()) if self.metrics_json.exists() else {}
 
     def read_history(self) -> dict[str, list[float]]:
-        """history.csv by column."""
+        """history.csv by column; empty where it is not there yet."""
+        if not self.history_csv.exists():
+            return {}
         with open(self.history_csv, newline="") as file:
             rows = list(csv.DictReader(file))
         return {name: [float(row[name]) for row in rows] for name in rows[0]} if rows else {}

@@ -317,6 +317,8 @@ def test_a_label_that_a_set_has_not():
 
 
 def test_fewer_images_than_a_step_draws():
+    with pytest.raises(InputError, match=r"1707 such images, fewer than the 1750 .*\(Another 90 are held out\.\)"):
+        load(Config(batch_size=1750))
     with pytest.raises(InputError, match=r"182 such images, fewer than the 200 .* at most 91\."):
         load(Config(dataset="digits", label="5", batch_size=100, d_steps=2))
 
