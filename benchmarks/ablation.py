@@ -4,7 +4,7 @@
 
 How much longer a variant's step takes than the preset's is measured first, in turns, so that the same time is a number
 of steps and what else the machine does changes no result. Fives train for as long as their preset does; creatures at
-28 pixels, as their preset at 64 takes ten minutes for each. A seed has failed where a loss was not finite any more, or
+28 pixels, for about as long. A seed has failed where a loss was not finite any more, or
 where the fakes cover less than half of what one half of the real images covers of the other. Writes results/ablation.md
 and results/ablation.png. Fakes are kept in --folder, and what is there is not trained again.
 """
@@ -37,8 +37,8 @@ from gan_tf.metrics import coverage, frechet_distance
 from gan_tf.runs import beside
 
 PER_EPOCH, FAKES = 32, 2000
-# What is trained on, and for how many steps of the default: half a minute and a minute on two cores.
-SETS = {"mnist": ({"label": "5"}, 1280), "creatures": ({"image_size": 28}, 6400)}
+# What is trained on, and for how many steps of the default: about half a minute on two cores.
+SETS = {"mnist": ({"label": "5"}, 1280), "creatures": ({"image_size": 28}, 3200)}
 VARIANTS = {
     "the preset": {},
     "minimax": {"loss": "minimax"},
