@@ -8,7 +8,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 
 from gan_tf import plots
-from gan_tf.features import HUES, Features, creature_reader, rotation_network
+from gan_tf.evaluate import count_creatures
+from gan_tf.features import Features, creature_reader, rotation_network
 from gan_tf.images import Images
 from gan_tf.metrics import copying_ratio, coverage, frechet_distance, outlines, patches, sliced_wasserstein, thumbnails
 
@@ -32,11 +33,10 @@ def judge(train: np.ndarray, fakes: np.ndarray, features: Features) -> dict[str,
     }
 
 
-def covered(images: np.ndarray, reader: Features) -> dict[str, float]:
-    """The share of species, and of hues, that are there at least a quarter as often as they should be: all equally."""
-    sizes, read = {"species": 6, "hue": HUES}, reader.read(images)
-    counts = {name: np.bincount(read[name], minlength=size) for name, size in sizes.items()}
-    return {name: float(np.mean(count >= len(images) / len(count) / 4)) for name, count in counts.items()}
+def covered(real: np.ndarray, fake: np.ndarray, reader: Features) -> list[float]:
+    """The shares of species and of hues that are not lost."""
+    counted = count_creatures(real, fake, reader)
+    return [1 - len(found["lost"]) / len(found["classes"]) for found in (counted["species"], counted["hue"])]
 
 
 class Table:
@@ -68,7 +68,7 @@ class Table:
             if peers:
                 cells[-1] = f"{found[measure] / np.mean([peer[measure] for peer in peers]):.3f}"
         cells += [f"{found[measure]:.2f}" for measure in ("patches", "coverage", "copying")]
-        cells += [f"{share:.0%}" for share in covered(images, self.reader).values()] if self.reader else ["", ""]
+        cells += [f"{share:.0%}" for share in covered(self.images, images, self.reader)] if self.reader else ["", ""]
         self.rows.append(f"| {' | '.join(map(str, [self.name, *cells]))} |")
         print(self.rows[-1], flush=True)
 

@@ -183,6 +183,11 @@ class Config:
         )
         check(self, "preset", f"one of {', '.join(PRESETS)}", self.preset is None or self.preset in PRESETS)
 
+    @property
+    def rates(self) -> tuple[float, float]:
+        """The step sizes of generator and discriminator."""
+        return self.learning_rate, self.d_learning_rate or self.learning_rate
+
 
 def check(config: Config, field: str, allowed: str, good: bool) -> None:
     if not good:

@@ -62,11 +62,11 @@ def known_outlines(images: np.ndarray, mirror: bool) -> tuple[np.ndarray, np.nda
     return outlines(images), outlines(images[:, :, ::-1]) if mirror else None
 
 
-def measure(real: np.ndarray, fake: np.ndarray, known: tuple, features) -> dict[str, float]:
-    """Every measure of two sets of uint8 images, by name; `known` is from `known_outlines` of all training images."""
+def measure(real: np.ndarray, fake: np.ndarray, known: tuple, reals: np.ndarray, fakes: np.ndarray) -> dict[str, float]:
+    """Every measure of two sets of uint8 images with these features, by name; `known` is from `known_outlines` of all
+    training images."""
     from gan_tf import metrics
 
-    reals, fakes = features(real), features(fake)
     kernel, error = metrics.kernel_distance(reals, fakes)
     return {
         "frechet_distance": metrics.frechet_distance(reals, fakes),
@@ -225,13 +225,13 @@ def evaluate(options: Options) -> None:
     known = known_outlines(images.images[:], config.flip)
     bar.add(1)
     asked = [every.label_names.index(name) for name in config.label] or range(len(every.label_names))
-    half, other = np.array_split(np.random.default_rng(1).permutation(real), 2)
-    rows = {}
-    for what, shown in {"fakes": fake, "real halves": other, **baselines(real)}.items():
+    half, other = np.array_split(np.random.default_rng(1).permutation(len(real)), 2)
+    rows, reals = {}, features(real)
+    for what, shown in {"fakes": fake, "real halves": real[other], **baselines(real)}.items():
         if what == "real halves":
-            found = measure(half, other, known_outlines(half, config.flip), features)
+            found = measure(real[half], shown, known_outlines(real[half], config.flip), reals[half], reals[other])
         else:
-            found = measure(real, shown, known, features)
+            found = measure(real, shown, known, reals, features(shown))
         rows[what] = found | measure_labels(shown, features, asked)
         bar.add(1)
     print(f"\n{len(fake):,} fakes, {len(real):,} real images; features: {features.name}.\n", *table(rows), "", sep="\n")

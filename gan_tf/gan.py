@@ -86,8 +86,9 @@ class GAN(keras.Model):
         # A second generator and not Keras's use_ema: that misses batch normalisation's statistics.
         self.ema_generator = make_generator(image_shape, config.latent_dim, config.width, config.precision)
         self.ema_generator.set_weights(self.generator.get_weights())
-        self.g_optimizer = self._adam(self.generator, config.learning_rate)
-        self.d_optimizer = self._adam(self.discriminator, config.d_learning_rate or config.learning_rate)
+        g_rate, d_rate = config.rates
+        self.g_optimizer = self._adam(self.generator, g_rate)
+        self.d_optimizer = self._adam(self.discriminator, d_rate)
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
         self.means = {name: keras.metrics.Mean(name=name) for name in (*self.SHOWN, *self.HEALTH)}
         self.total_steps = math.inf  # `fit` knows, and only `decay` asks.
@@ -162,8 +163,8 @@ class GAN(keras.Model):
         done = tf.cast(self.step, tf.float32) / self.total_steps
         linear = self.config.decay == "linear"
         left = tf.minimum(1.0, 2.0 * (1.0 - done)) if linear else (1.0 + tf.cos(math.pi * done)) / 2
-        self.g_optimizer.learning_rate.assign(left * self.config.learning_rate)
-        self.d_optimizer.learning_rate.assign(left * (self.config.d_learning_rate or self.config.learning_rate))
+        for optimizer, rate in zip((self.g_optimizer, self.d_optimizer), self.config.rates, strict=True):
+            optimizer.learning_rate.assign(left * rate)
 
     def logits(self, reals: tf.Tensor, fakes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The discriminator's logits, (N, 1) each."""

@@ -112,9 +112,9 @@ def sliced_wasserstein(real: np.ndarray, fake: np.ndarray, projections: int = 51
     in_real, in_fake = (ends - 1) // m, (ends - 1) // n
     directions = np.random.default_rng(seed).standard_normal((projections, real.shape[1]))
     directions = (directions / np.linalg.norm(directions, axis=1, keepdims=True)).astype(np.float32)
-    total = 0.0
+    total, columns = 0.0, [x.T.astype(np.float32) for x in (real, fake)]
     for some in np.array_split(directions, -(-projections // 16)):  # As all at once need gigabytes.
-        along_real, along_fake = (np.sort(some @ x.T.astype(np.float32)) for x in (real, fake))
+        along_real, along_fake = (np.sort(some @ x) for x in columns)
         total += np.sum(np.abs(along_real[:, in_real] - along_fake[:, in_fake]) @ weights)
     return float(total / projections)
 
@@ -173,7 +173,7 @@ def pyramid_distance(real: np.ndarray, fake: np.ndarray, projections: int = 128)
     height, width, channels) (Karras et al. 2018, arXiv:1710.10196, section 5, who normalise the colours away)."""
 
     def patches_by_level(images):
-        parts, per_image = [], int(np.clip(2**15 // len(images), 1, 64))  # So many that more change nothing.
+        parts, per_image = [], int(np.clip(2**14 // len(images), 1, 64))  # So many that more change nothing.
         for start in range(0, len(images), 256):  # As a pyramid is four times as large as its images or more.
             levels = laplacian_pyramid(images[start : start + 256])
             parts.append([patches(level, per_image=per_image, seed=start) for level in levels])
