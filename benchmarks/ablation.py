@@ -147,7 +147,7 @@ def draw_figure(results: dict[str, dict[str, list[dict]]], path: Path) -> None:
                     axes.scatter(one["frechet"], y, alpha=0.7, **mark)
         middle = np.median([one["frechet"] for one in found["the preset"]])
         axes.axvline(middle, color="grey", linestyle="--", linewidth=0.8)
-        axes.set(xscale="log", xlabel="Frechet distance (a dot for each seed; red crosses failed)", title=name)
+        axes.set(xscale="log", xlabel="Frechet distance (red cross: failed)", title=name)
         axes.set_yticks(range(len(found)), [*found])
         axes.invert_yaxis()
     with beside(path) as temporary:
