@@ -8,7 +8,7 @@ else
 BIN := .venv/bin
 endif
 
-.PHONY: train test bench clean
+.PHONY: train test notebooks bench clean
 
 train: .venv/installed
 	$(BIN)/python -m gan_tf.train --dataset mnist --digit 5
@@ -17,6 +17,10 @@ test: .venv/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest -q
+
+# With MNIST, Pokemon and animal_faces in data/, as theirs are the stored outputs.
+notebooks: .venv/installed-notebooks
+	$(BIN)/python notebooks/make.py
 
 bench: .venv/installed
 	$(BIN)/python benchmarks/mnist_five.py
@@ -34,6 +38,10 @@ bench: .venv/installed
 
 .venv/installed-test: .venv/installed pyproject.toml
 	$(BIN)/python -m pip install --quiet -e ".[test]"
+	touch $@
+
+.venv/installed-notebooks: .venv/installed pyproject.toml
+	$(BIN)/python -m pip install --quiet -e ".[notebooks]"
 	touch $@
 
 clean:
