@@ -31,8 +31,8 @@ if "google.colab" in sys.modules and not os.path.exists("../gan_tf"):
     !pip install --quiet -r repository/requirements.txt
     os.chdir("repository/notebooks")
 sys.path.insert(0, "..")
-os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # TensorFlow's notes to itself are not for the reader.
-os.environ.setdefault("GAN_TF_DATA", "../data")  # Where pictures of your own are looked for."""
+os.environ.setdefault("GAN_TF_DATA", "../data")  # Where pictures of your own are looked for.
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # TensorFlow's notes to itself are not for the reader."""
 BADGE = "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({colab}/{name})"
 
 

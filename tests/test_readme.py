@@ -52,7 +52,7 @@ def test_every_link_within_the_repository_leads_somewhere():
         assert (ROOT / link).exists(), link
 
 
-@pytest.mark.parametrize("name", ["mnist_five.md", "pictures.md"])
+@pytest.mark.parametrize("name", ["mnist_five.md", "pictures.md", "ablation.md"])
 def test_the_results_table_is_what_the_benchmark_wrote(name):
     first = re.search(r"(?:^\|.*\n)+", (ROOT / "benchmarks" / "results" / name).read_text(), re.M).group()
     assert first.count("\n") >= 6 and first in README
