@@ -62,10 +62,11 @@ def has_collapsed(last: History, config: Config) -> str | None:
     """Fakes are less than half as far apart as real images: of k images in equal parts, it is 1 - 1 / k times."""
     if max(last["spread"]) >= HEALTHY["spread"][0]:
         return None
+    momentum = "--beta-1 0, " if config.beta_1 else ""
     return (
         f"the generator has collapsed: two fakes are only {last['spread'][-1]:.2f} times as far apart as two real "
-        f"images, so it draws a few images only. Try --learning-rate {config.learning_rate / 4:.2g}, --minibatch-std, "
-        "another --seed, or --loss relativistic."
+        f"images, so it draws a few images only. Try {momentum}--learning-rate {config.learning_rate / 4:.2g}, "
+        "--minibatch-std, another --seed, or --loss relativistic."
     )
 
 

@@ -85,6 +85,13 @@ def test_each_diagnosis_takes_three_epochs_in_a_row_and_nothing_else_is_said(nam
         assert diagnose(mended, config) == {}
 
 
+@pytest.mark.parametrize("beta_1, advised", [(0.9, True), (0.0, False)])
+def test_a_collapse_with_momentum_is_told_to_try_without(beta_1, advised):
+    collapsed = WELL | {"spread": [0.4] * 4}
+    sentence = diagnose(collapsed, preset_config("digits", beta_1=beta_1))["has_collapsed"]
+    assert ("Try --beta-1 0, --learning-rate 0.0005" in sentence) == advised
+
+
 def test_advice_names_the_runs_own_values():
     sentence = diagnose(WELL | {"d_loss": [9.0] * 4}, preset_config("digits", learning_rate=0.08))["too_fast"]
     assert sentence == (
