@@ -72,7 +72,7 @@ def test_a_loss_comes_with_the_penalties_that_it_needs():
 
 
 def test_a_config_survives_json():
-    config = preset_config("creatures", label=5)
+    config = preset_config("pokemon", label=5)
     assert config.label == ("5",) and config.augment
     assert Config(**json.loads(json.dumps(dataclasses.asdict(config)))) == config
 
