@@ -24,8 +24,9 @@ import numpy as np
 import tensorflow as tf
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from measures import spread
 from pictures import RESULTS, read, recipe
-from recipes import cost, made, spread
+from recipes import cost, made
 
 from gan_tf.callbacks import Diverged, StopUnlessFinite
 from gan_tf.config import Config, one_sentence, preset_config

@@ -1,14 +1,16 @@
 """How good are the pictures of the colour presets after 2, 5 and 10 minutes, beside PyTorch's DCGAN (peer.py)?
 
 First `--speed`, on a machine that does nothing else: ours and the peer train in turns, so that a machine that slows
-down slows both, and the medians go to results/pictures_speed.json. They turn minutes into steps.
+down slows both, and the medians go to results/pictures_speed.json. They turn minutes into steps: the peer's first
+measurement is the clock for all sets and recipes, and ours is as many times as fast as it was in turns with the peer.
 Then each trains exactly so many steps, and what else the machine does can change no picture.
 
     python benchmarks/pictures.py --data-dir data --speed
     python benchmarks/pictures.py --data-dir data --sets pokemon creatures --seeds 0 1 2 --peer-seeds 0
 
-Fakes, and a grid of the first 64, go to --folder. What is there is not made again, so that a long measurement can be
-done in pieces; the table, results/pictures.md, always shows the sets and seeds of the last call. A seed takes ten
+The first dozen fakes of the first seed, the peer's above ours, go to results/pictures_SET.png; all fakes, and grids of
+64, to --folder. What is there is not made again, so that a long measurement can be done in
+pieces; the tables, results/pictures.md, always show the sets and seeds of the last call. A seed takes ten
 minutes of two cores, for the peer too. The peer needs PyTorch: pip install -e .[bench]
 """
 
@@ -119,19 +121,20 @@ class TakeTurns(keras.callbacks.Callback):
             self.steps, self.began = steps, time.perf_counter()
 
 
-def measure_speed(config: Config, images: Images, peer: Peer) -> dict:
-    """Images per second of ours, of ours at the peer's batch, and of the peer; the ratio is that of neighbours."""
+def measure_speed(config: Config, images: Images, peer: Peer, clock: float | None) -> dict:
+    """Images per second of the peer (`clock`, where it was measured before), and of ours, at its own batch and at the
+    peer's: so many times the peer's as the median of neighbouring turns says."""
     with peer:
-        measured = {"recipe": recipe(config), "peer_is": peer.version}
+        measured, theirs = {"recipe": recipe(config), "peer_is": peer.version}, []
         for name, batch_size in (("ours", config.batch_size), ("ours_at_64", PEER_BATCH)):
             turns = TakeTurns(peer)
             gan = GAN(dataclasses.replace(config, batch_size=batch_size), images.shape)
             gan.fit(images, epochs=10**6, callbacks=[turns], verbose=0)
             ratios = [ours / theirs for ours, theirs in zip(turns.ours, turns.theirs, strict=True)]
-            measured |= {name: statistics.median(turns.ours), f"{name}_by_peer": statistics.median(ratios)}
-            measured.setdefault("peer", []).extend(turns.theirs)
-    measured["peer"] = statistics.median(measured["peer"])
-    return measured
+            measured[f"{name}_by_peer"] = statistics.median(ratios)
+            theirs += turns.theirs
+    measured["peer"] = clock or statistics.median(theirs)
+    return measured | {name: measured["peer"] * measured[f"{name}_by_peer"] for name in ("ours", "ours_at_64")}
 
 
 class KeepFakes(keras.callbacks.Callback):
@@ -184,22 +187,29 @@ def measure_pictures(config: Config, images: Images, peer: Peer, options, speed:
     for seed in options.seeds:
         fakes = train_ours(dataclasses.replace(config, seed=seed), images, peer.folder, [*ours.values()])
         table.add("ours", seed, {mark: fakes[mark[1]] for mark in ours.items()})
+    table.save_dozens(RESULTS / f"pictures_{config.dataset}.png")
     length = config.epochs * per_epoch * per_step / speed["ours"] / 60
     return table, f"{table.about()} The preset's own length is {length:.1f} minutes."
+
+
+def head_of(names: tuple[str, ...]) -> list[str]:
+    return [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
 
 
 def speed_table(speeds: dict) -> list[str]:
     names = ("ours", "ours_at_64", "peer", "ours_by_peer", "ours_at_64_by_peer")
     head = ("set", "ours", "ours at batch 64", "peer at batch 64", "ours by peer's", "ours at 64 by peer's")
-    rows = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
-    return rows + [f"| {name} | {' | '.join(f'{found[n]:.1f}' for n in names)} |" for name, found in speeds.items()]
+    return head_of(head) + [
+        f"| {name} | {' | '.join(f'{found[n]:.1f}' for n in names)} |" for name, found in speeds.items()
+    ]
 
 
-def write(speeds: dict, rows: list[str], notes: list[str]) -> None:
+def write(speeds: dict, short: list[str], rows: list[str]) -> None:
+    """The short table, the whole one, and that of speed."""
     peer = next(iter(speeds.values()))["peer_is"]
     versions = f"TensorFlow {tf.__version__}, Keras {keras.__version__}, {peer}; {os.cpu_count()} CPU cores."
     speed = ["Images per second in training, medians of turns:", "", *speed_table(speeds)]
-    (RESULTS / "pictures.md").write_text("\n".join([versions, "", *rows, "", *notes, "", *speed]) + "\n")
+    (RESULTS / "pictures.md").write_text("\n".join([versions, "", *short, "", *rows, "", *speed]) + "\n")
 
 
 def main() -> None:
@@ -213,7 +223,7 @@ def main() -> None:
     parser.add_argument("--speed", action="store_true", help="measure speed, and nothing else")
     options = parser.parse_args()
     speeds = json.loads(SPEED.read_text()) if SPEED.exists() else {}
-    rows, notes = [f"| {' | '.join(Table.HEAD)} |", "|---" * len(Table.HEAD) + "|"], []
+    short, rows, notes = head_of(Table.SHORT), head_of(Table.HEAD), []
     for name in options.sets:
         config = preset_config(name, data_dir=options.data_dir)
         images = load(config)
@@ -223,14 +233,15 @@ def main() -> None:
         if options.speed:
             # All images are 64x64x3, so that sets of the same recipe are learned at the same speed.
             same = [speed for speed in speeds.values() if speed["recipe"] == recipe(config)]
-            speeds[name] = same[0] if same else measure_speed(config, images, peer)
+            clock = next((speed["peer"] for speed in speeds.values()), None)
+            speeds[name] = same[0] if same else measure_speed(config, images, peer, clock)
             SPEED.write_text(json.dumps(speeds, indent=2) + "\n")
             print(*speed_table({name: speeds[name]}), sep="\n", flush=True)
         else:
             table, note = measure_pictures(config, images, peer, options, speeds.get(name, {}))
-            rows, notes = rows + table.rows, [*notes, note]
+            short, rows, notes = [*short, table.short(MINUTES[-1])], rows + table.rows, [*notes, note]
     if not options.speed:
-        write({name: speeds[name] for name in options.sets}, rows, notes)
+        write({name: speeds[name] for name in options.sets}, short, [*notes, "", *rows])
 
 
 if __name__ == "__main__":
