@@ -50,8 +50,8 @@ class Config:
     """The folder to look into for <name>/ (or mnist.npz) before any download. By default the environment variable
     GAN_TF_DATA, else data, so that files of your own are found without an option."""
     image_size: int = 28
-    """Height and width in pixels: 28, 32, 64, 96, 128, 256 or 512. A step costs about four times more at each
-    doubling."""
+    """Height and width in pixels: 28, 32, 64, 96, 128, 256 or 512. From 64 on, each doubling makes a
+    step about three to four times as slow."""
     fit: Literal["crop", "pad", "stretch"] = "crop"
     """How a picture becomes a square: its middle, all of it on --background, or all of it distorted. Most pictures
     have their subject in the middle."""
