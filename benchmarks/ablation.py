@@ -4,7 +4,7 @@
 
 How much longer a variant's step takes than the preset's is measured first, in turns, so that the same time is a number
 of steps and what else the machine does changes no result. Fives train for as long as their preset does. Creatures, at
-28 pixels and without augmentation (there are 4,000), twice as long. A seed has failed where a loss was not finite any
+28 pixels, twice as long. A seed has failed where a loss was not finite any
 more, or where the fakes cover less than a quarter of what one half of the real images covers of the other. Writes
 results/ablation.md and results/ablation.png. Fakes are kept in --folder, and what is there is not trained again.
 """
@@ -41,7 +41,7 @@ PER_EPOCH, FAKES = 32, 2000
 # What is trained on, and for how many steps of the default: half a minute and a minute of one core.
 SETS = {
     "mnist": ({"label": "5"}, 1280),
-    "creatures": ({"image_size": 28, "batch_size": 16, "augment": ()}, 2560),
+    "creatures": ({"image_size": 28, "batch_size": 16}, 2560),
 }
 VARIANTS = {
     "the preset": {},
