@@ -56,6 +56,11 @@ def recipe(config: Config) -> dict:
     return json.loads(json.dumps(differing))
 
 
+def costly(config: Config) -> dict:
+    """What of a recipe decides how long a step takes: all but flips, which cost nothing that recipes.py could tell."""
+    return {k: v for k, v in recipe(config).items() if k != "flip"}
+
+
 def fakes_of(images: Images) -> int:
     """How many fakes are judged, ours and the peer's alike."""
     return min(5000, max(2000, len(images)))
@@ -125,7 +130,7 @@ def measure_speed(config: Config, images: Images, peer: Peer, clock: float | Non
     """Images per second of the peer (`clock`, where it was measured before), and of ours, at its own batch and at the
     peer's: so many times the peer's as the median of neighbouring turns says."""
     with peer:
-        measured, theirs = {"recipe": recipe(config), "peer_is": peer.version}, []
+        measured, theirs = {"recipe": costly(config), "peer_is": peer.version}, []
         for name, batch_size in (("ours", config.batch_size), ("ours_at_64", PEER_BATCH)):
             turns = TakeTurns(peer)
             gan = GAN(dataclasses.replace(config, batch_size=batch_size), images.shape)
@@ -175,7 +180,7 @@ def steps_after(minutes: float, images_per_second: float, batch: int, per_epoch:
 
 def measure_pictures(config: Config, images: Images, peer: Peer, options, speed: dict) -> tuple[Table, str]:
     """Train what is not there yet, and judge everything."""
-    if speed.get("recipe") != recipe(config):
+    if speed.get("recipe") != costly(config):
         sys.exit(f"The speed of {config.dataset} was never measured, or with other values: run with --speed first.")
     table = Table(images, peer.folder)
     per_epoch, per_step = steps_per_epoch(images, config), config.batch_size * config.d_steps
@@ -232,7 +237,7 @@ def main() -> None:
         peer = Peer(options.torch_python, images, folder)
         if options.speed:
             # All images are 64x64x3, so that sets of the same recipe are learned at the same speed.
-            same = [speed for speed in speeds.values() if speed["recipe"] == recipe(config)]
+            same = [speed for speed in speeds.values() if speed["recipe"] == costly(config)]
             clock = next((speed["peer"] for speed in speeds.values()), None)
             speeds[name] = same[0] if same else measure_speed(config, images, peer, clock)
             SPEED.write_text(json.dumps(speeds, indent=2) + "\n")

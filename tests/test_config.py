@@ -95,6 +95,6 @@ def test_a_path_has_the_preset_of_folders_and_may_have_that_of_a_set(tmp_path, m
     assert preset_config("pictures", preset="mnist").epochs == PRESETS["mnist"]["epochs"]
 
 
-def test_nothing_that_may_not_be_mirrored_is_mirrored():
-    for name in ("digits", "mnist", "letters"):
+def test_nothing_that_faces_one_way_is_mirrored():
+    for name in ("digits", "mnist", "letters", "pokemon"):
         assert not preset_config(name).flip

@@ -382,7 +382,7 @@ def test_with_minibatch_deviation_fakes_are_not_compared_with_reals(config, imag
 def test_two_steps_with_everything_switched_on(size, precision):
     pixels = np.random.default_rng(0).integers(0, 256, (8, size, size, 3), np.uint8)
     fields = {"minibatch_std": True, "precision": precision, "steps_per_epoch": 2, "batch_size": 4}
-    config = preset_config("pokemon", image_size=size, width=16, **fields)
+    config = preset_config("animal_faces", image_size=size, width=16, **fields)
     assert config.augment and config.flip and config.r1
     gan = GAN(config, pixels.shape[1:])
     before = weights(gan.generator)
