@@ -4,9 +4,9 @@
 
 How much longer a variant's step takes than the preset's is measured first, in turns, so that the same time is a number
 of steps and what else the machine does changes no result. Fives train for as long as their preset does. Creatures, at
-28 pixels, twice as long. A seed has failed where a loss was not finite any
-more, or where the fakes cover less than a quarter of what one half of the real images covers of the other. Writes
-results/ablation.md and results/ablation.png. Fakes are kept in --folder, and what is there is not trained again.
+28 pixels, twice as long. A seed has failed where a loss was not finite any more, or where the fakes cover less than a
+quarter of what one half of the real images covers of the other. Writes results/ablation.md and results/ablation.png.
+Fakes are kept in --folder, and what is there is not trained again.
 """
 
 import argparse
@@ -122,7 +122,7 @@ def cost_of(name: str, variant: str, default: Config, images: Images, options) -
     path = options.folder / name / "costs.json"
     costs = json.loads(path.read_text()) if path.exists() else {}
     if variant not in costs:
-        changed = dataclasses.asdict(config_of(name, variant, options.data_dir))
+        changed = config_of(name, variant, options.data_dir)
         costs[variant] = cost(default, changed, images) if VARIANTS[variant] else 1.0
         made(path.parent)
         path.write_text(json.dumps(costs))
