@@ -28,14 +28,15 @@ from measures import spread
 from pictures import RESULTS, read, recipe
 from recipes import cost, made
 
-from gan_tf.callbacks import Diverged, StopUnlessFinite
-from gan_tf.config import Config, one_sentence, preset_config
-from gan_tf.datasets import load
-from gan_tf.features import Features, of_all_labels
-from gan_tf.gan import GAN, draw
-from gan_tf.images import Images
-from gan_tf.metrics import coverage, frechet_distance
-from gan_tf.runs import beside
+from gan_tf.common.errors import exit_on_input_error
+from gan_tf.common.files import atomic_write
+from gan_tf.config import Config, preset_config
+from gan_tf.data.images import ImageDataset
+from gan_tf.data.registry import load
+from gan_tf.gan import GAN, sample
+from gan_tf.measure.features import Features, dataset_features
+from gan_tf.measure.metrics import coverage, frechet_distance
+from gan_tf.run.callbacks import Diverged, TerminateOnNonFinite
 
 PER_EPOCH, FAKES = 32, 2000
 # What is trained on, and for how many steps of the default: half a minute and a minute of one core.
@@ -72,17 +73,17 @@ def config_of(name: str, variant: str, data_dir: str | None) -> Config:
     return preset_config(name, **fields)
 
 
-def train(config: Config, images: Images, path: Path) -> np.ndarray | None:
+def train(config: Config, images: ImageDataset, path: Path) -> np.ndarray | None:
     """The fakes of that training, from `path` where they are there already; None where it diverged."""
     if not path.exists() or json.loads(str(read(path)["recipe"])) != [recipe(config), config.epochs]:
         gan, fakes = GAN(config, images.shape), np.zeros((0, *images.shape), np.uint8)
         try:
-            gan.fit(images, callbacks=[StopUnlessFinite()], verbose=0)
+            gan.fit(images, callbacks=[TerminateOnNonFinite()], verbose=0)
             latents = np.random.default_rng(1).standard_normal((FAKES, config.latent_dim))
-            fakes = draw(gan.ema_generator, latents)
+            fakes = sample(gan.ema_generator, latents)
         except Diverged as error:
             print(error, flush=True)
-        with beside(path) as temporary:
+        with atomic_write(path) as temporary:
             np.savez(temporary, images=fakes, recipe=json.dumps([recipe(config), config.epochs]))
     fakes = read(path)["images"]
     return fakes if len(fakes) else None
@@ -93,7 +94,7 @@ def measure(name: str, variants: list[str], options) -> tuple[dict[str, list[dic
     the set."""
     default = config_of(name, "the preset", options.data_dir)
     images = load(default)
-    features = of_all_labels(images, default)
+    features = dataset_features(images, default)
     real = images.images[:]
     reals = features(real)
     halves = np.array_split(np.random.default_rng(0).permutation(reals), 2)
@@ -117,7 +118,7 @@ def measure(name: str, variants: list[str], options) -> tuple[dict[str, list[dic
     return found, costs, about
 
 
-def cost_of(name: str, variant: str, default: Config, images: Images, options) -> float:
+def cost_of(name: str, variant: str, default: Config, images: ImageDataset, options) -> float:
     """As `recipes.cost`, measured once."""
     path = options.folder / name / "costs.json"
     costs = json.loads(path.read_text()) if path.exists() else {}
@@ -152,7 +153,7 @@ def draw_figure(results: dict[str, dict[str, list[dict]]], path: Path) -> None:
         axes.set(xscale="log", xlabel="Frechet distance (red cross: failed)", title=name)
         axes.set_yticks(range(len(found)), [*found])
         axes.invert_yaxis()
-    with beside(path) as temporary:
+    with atomic_write(path) as temporary:
         figure.savefig(temporary, format="png", dpi=100)
 
 
@@ -180,5 +181,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with one_sentence():
+    with exit_on_input_error():
         main()

@@ -25,7 +25,7 @@ import PIL
 from PIL import Image
 
 from gan_tf.config import Config
-from gan_tf.folder import load_folder
+from gan_tf.data.folder import load_folder
 
 RESULTS = Path(__file__).parent / "results"
 LARGE = 16_000

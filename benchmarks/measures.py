@@ -7,11 +7,19 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
-from gan_tf import plots
+from gan_tf.data.images import ImageDataset
 from gan_tf.evaluate import count_creatures
-from gan_tf.features import Features, creature_reader, rotation_network
-from gan_tf.images import Images
-from gan_tf.metrics import copying_ratio, coverage, frechet_distance, outlines, patches, sliced_wasserstein, thumbnails
+from gan_tf.measure.features import Features, creature_reader, rotation_network
+from gan_tf.measure.metrics import (
+    copy_descriptors,
+    copying_ratio,
+    coverage,
+    frechet_distance,
+    patches,
+    sliced_wasserstein,
+    thumbnails,
+)
+from gan_tf.run import plots
 
 
 def judge(train: np.ndarray, fakes: np.ndarray, features: Features) -> dict[str, float]:
@@ -29,7 +37,7 @@ def judge(train: np.ndarray, fakes: np.ndarray, features: Features) -> dict[str,
         "thumbnails": sliced_wasserstein(thumbnails(train), thumbnails(fakes)),
         "patches": sliced_wasserstein(patches(train), patches(fakes), projections=128),
         "coverage": coverage(real, fake),
-        "copying": copying_ratio(outlines(train), outlines(fakes), outlines(train[:, :, ::-1])),
+        "copying": copying_ratio(copy_descriptors(train), copy_descriptors(fakes), copy_descriptors(train[:, :, ::-1])),
     }
 
 
@@ -53,7 +61,7 @@ class Table:
     HEAD = ("set", "what", "seed", "minutes", "steps", "Frechet", "of peer's", "thumbnails", "of peer's", "patches")
     HEAD += ("coverage", "copying", "species", "hues")
 
-    def __init__(self, images: Images, folder: Path):
+    def __init__(self, images: ImageDataset, folder: Path):
         self.name, self.images, self.folder, self.rows = images.name, images.images[:], folder, []
         self.found, self.dozens = {}, {}  # Lists of what was measured, by (what, minutes); the first fakes, by what.
         self.features = rotation_network(images, folder)

@@ -26,13 +26,13 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from gan_tf import plots
 from gan_tf.config import preset_config
-from gan_tf.datasets import load, read_npz
-from gan_tf.gan import GAN, draw, to_unit_range
-from gan_tf.images import batches, steps_per_epoch
-from gan_tf.metrics import coverage, frechet_distance
-from gan_tf.runs import Run
+from gan_tf.data.images import batches, steps_per_epoch
+from gan_tf.data.registry import load, read_npz
+from gan_tf.gan import GAN, sample, to_unit_range
+from gan_tf.measure.metrics import coverage, frechet_distance
+from gan_tf.run import plots
+from gan_tf.run.folder import Run
 
 FIVES = 5421
 RESULTS = Path(__file__).parent / "results"
@@ -146,7 +146,7 @@ def tutorial(out: str, seed: int, data_dir: str, epochs: int = 70, batch: int = 
         for reals in data:
             step(reals)
     print(f"Trained in {time.perf_counter() - began:.1f} s.")
-    np.save(out, draw(generator, np.random.default_rng(1).standard_normal((FIVES, 100))))
+    np.save(out, sample(generator, np.random.default_rng(1).standard_normal((FIVES, 100))))
 
 
 def cost_of_fit(data_dir: str, epochs: int = 9) -> float:

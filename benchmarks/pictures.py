@@ -32,11 +32,12 @@ import numpy as np
 import tensorflow as tf
 from measures import Table
 
-from gan_tf.config import Config, one_sentence, preset_config
-from gan_tf.datasets import load
-from gan_tf.gan import GAN, draw
-from gan_tf.images import Images, steps_per_epoch
-from gan_tf.runs import beside
+from gan_tf.common.errors import exit_on_input_error
+from gan_tf.common.files import atomic_write
+from gan_tf.config import Config, preset_config
+from gan_tf.data.images import ImageDataset, steps_per_epoch
+from gan_tf.data.registry import load
+from gan_tf.gan import GAN, sample
 
 SETS = ("pokemon", "anime", "animal_faces", "creatures")
 MINUTES = (2, 5, 10)
@@ -61,7 +62,7 @@ def costly(config: Config) -> dict:
     return {k: v for k, v in recipe(config).items() if k != "flip"}
 
 
-def fakes_of(images: Images) -> int:
+def fakes_of(images: ImageDataset) -> int:
     """How many fakes are judged, ours and the peer's alike."""
     return min(5000, max(2000, len(images)))
 
@@ -74,12 +75,12 @@ def read(path: Path) -> dict[str, np.ndarray]:
 class Peer:
     """PyTorch's DCGAN, in a process of its own, on the images that it finds in `folder`."""
 
-    def __init__(self, python: str, images: Images, folder: Path):
+    def __init__(self, python: str, images: ImageDataset, folder: Path):
         self.folder, self.images = folder, folder / f"images-{images.fingerprint[:16]}.npy"
         self.command = [python, str(Path(__file__).parent / "peer.py"), str(self.images)]
         self.count = fakes_of(images)
         if not self.images.exists():
-            with beside(self.images) as temporary:
+            with atomic_write(self.images) as temporary:
                 np.save(temporary, images.images[:])
 
     def __enter__(self):
@@ -126,7 +127,7 @@ class TakeTurns(keras.callbacks.Callback):
             self.steps, self.began = steps, time.perf_counter()
 
 
-def measure_speed(config: Config, images: Images, peer: Peer, clock: float | None) -> dict:
+def measure_speed(config: Config, images: ImageDataset, peer: Peer, clock: float | None) -> dict:
     """Images per second of the peer (`clock`, where it was measured before), and of ours, at its own batch and at the
     peer's: so many times the peer's as the median of neighbouring turns says."""
     with peer:
@@ -154,12 +155,12 @@ class KeepFakes(keras.callbacks.Callback):
         path = self.paths.get(int(self.model.step))
         if path:
             latents = np.random.default_rng(1).standard_normal((self.count, self.model.config.latent_dim))
-            images = draw(self.model.ema_generator, latents)
-            with beside(path) as temporary:
+            images = sample(self.model.ema_generator, latents)
+            with atomic_write(path) as temporary:
                 np.savez(temporary, images=images, recipe=json.dumps(recipe(self.model.config)))
 
 
-def train_ours(config: Config, images: Images, folder: Path, steps: list[int]) -> dict[int, np.ndarray]:
+def train_ours(config: Config, images: ImageDataset, folder: Path, steps: list[int]) -> dict[int, np.ndarray]:
     """The fakes after each of these numbers of steps."""
     paths = {step: folder / f"ours-{config.seed}-{step}.npz" for step in steps}
 
@@ -178,7 +179,7 @@ def steps_after(minutes: float, images_per_second: float, batch: int, per_epoch:
     return max(1, round(minutes * 60 * images_per_second / batch / per_epoch)) * per_epoch
 
 
-def measure_pictures(config: Config, images: Images, peer: Peer, options, speed: dict) -> tuple[Table, str]:
+def measure_pictures(config: Config, images: ImageDataset, peer: Peer, options, speed: dict) -> tuple[Table, str]:
     """Train what is not there yet, and judge everything."""
     if speed.get("recipe") != costly(config):
         sys.exit(f"The speed of {config.dataset} was never measured, or with other values: run with --speed first.")
@@ -250,5 +251,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with one_sentence():
+    with exit_on_input_error():
         main()

@@ -25,12 +25,13 @@ import tensorflow as tf
 from measures import judge, spread
 from pictures import RESULTS, SPEED, costly, head_of, steps_after, train_ours
 
-from gan_tf.config import Config, one_sentence, preset_config
-from gan_tf.datasets import load
-from gan_tf.features import Features, rotation_network
+from gan_tf.common.errors import exit_on_input_error
+from gan_tf.config import Config, preset_config
+from gan_tf.data.images import ImageDataset, batches
+from gan_tf.data.registry import load
 from gan_tf.gan import GAN
-from gan_tf.images import Images, batches
-from gan_tf.metrics import sliced_wasserstein, thumbnails
+from gan_tf.measure.features import Features, rotation_network
+from gan_tf.measure.metrics import sliced_wasserstein, thumbnails
 
 TURNS, STEPS = 7, 24
 DISTANCES = ("frechet", "thumbnails", "patches")
@@ -67,7 +68,7 @@ def switches_of(config: Config) -> tuple[str, ...]:
     return tuple(name for name, fields in SWITCHES.items() if dataclasses.replace(config, **fields) == config)
 
 
-def cost(config: Config, changed: Config, images: Images) -> float:
+def cost(config: Config, changed: Config, images: ImageDataset) -> float:
     """How many times as long a step of `changed` takes: the median ratio of turns."""
 
     def turns(config):
@@ -84,7 +85,7 @@ def cost(config: Config, changed: Config, images: Images) -> float:
     return statistics.median(ratios[1:])  # The first turn compiles.
 
 
-def judged(minutes: int, config: Config, images: Images, features: Features, options) -> list[dict[str, float]]:
+def judged(minutes: int, config: Config, images: ImageDataset, features: Features, options) -> list[dict[str, float]]:
     """The measures of each seed, trained first where that was not done yet."""
     steps, found = steps_of(minutes, config), []
     own = made(options.folder / config.dataset / ("-".join(switches_of(config)) or "none"))
@@ -94,7 +95,7 @@ def judged(minutes: int, config: Config, images: Images, features: Features, opt
     return found
 
 
-def row(minutes: int, config: Config, preset: Config, images: Images, found: list[dict[str, float]]) -> str:
+def row(minutes: int, config: Config, preset: Config, images: ImageDataset, found: list[dict[str, float]]) -> str:
     slower, name = (1.0, " (the preset)") if config == preset else (cost(preset, config, images), "")
     cells = [config.dataset, minutes, steps_of(minutes, config), (", ".join(switches_of(config)) or "none") + name]
     cells += [f"{slower:.2f}", *(spread([one[measure] for one in found]) for measure in MEASURES)]
@@ -123,7 +124,7 @@ def steps_of(minutes: int, config: Config) -> int:
     return steps_after(minutes, speed_of(config), config.batch_size, config.steps_per_epoch)
 
 
-def halves(images: Images) -> tuple[float, float]:
+def halves(images: ImageDataset) -> tuple[float, float]:
     """How far the thumbnails of two halves are apart, and how far when one half is mirrored: further, where more of the
     images face one way, so that mirror images are not like them."""
     one, other = np.array_split(np.random.default_rng(0).permutation(images.images[:]), 2)
@@ -168,5 +169,5 @@ def made(folder: Path) -> Path:
 
 
 if __name__ == "__main__":
-    with one_sentence():
+    with exit_on_input_error():
         main()

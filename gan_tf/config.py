@@ -4,33 +4,14 @@ The command line, the notebooks and a run's config.json are all this one thing. 
 field is its documentation on the command line too: what it is, and the reason for its default.
 """
 
-import contextlib
 import dataclasses
 import math
 import os
-import sys
-from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
-
-class InputError(Exception):
-    """Something a person gave or asked for cannot be used. Its message is made for them: the commands print it
-    without a traceback and exit with 1. (No ValueError, as tyro would catch that and draw a box around it.)"""
-
-
-@contextlib.contextmanager
-def one_sentence():
-    """Ends the program with an InputError's message instead of its traceback."""
-    try:
-        yield
-    except InputError as error:
-        sys.exit(f"gan_tf: {error}")
-    except KeyboardInterrupt:
-        print("\ngan_tf: stopped.", file=sys.stderr)
-        sys.exit(130)
-
+from gan_tf.common.errors import InputError
 
 SIZES = (28, 32, 64, 96, 128, 256, 512)
 Loss = Literal["non-saturating", "minimax", "hinge", "wasserstein", "least-squares", "relativistic"]
@@ -41,7 +22,7 @@ class Config:
     """Everything that a run is a function of: the same Config gives the same pictures."""
 
     dataset: str = "digits"
-    """Which images to learn: a name (python -m gan_tf.datasets lists them) or the path of a folder of pictures.
+    """Which images to learn: a name (python -m gan_tf.data lists them) or the path of a folder of pictures.
     digits by default, the handwritten digits inside scikit-learn, as they are there on every machine."""
     label: Annotated[tuple[str, ...], tyro.conf.arg(aliases=["--digit"])] = ()
     """Which of the data set's labels to learn, such as 5, A, or cat dog; of a folder of your own, the names of the
@@ -194,11 +175,6 @@ def check(config: Config, field: str, allowed: str, good: bool) -> None:
         value = getattr(config, field)
         shown = " ".join(map(str, value)) if isinstance(value, tuple) else value
         raise InputError(f"--{field.replace('_', '-')} is {shown}, but it must be {allowed}.")
-
-
-def cache_folder() -> Path:
-    """Keras's folder for data sets, which downloads and decoded pictures go into too: safe to delete."""
-    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "datasets"
 
 
 # What a loss cannot do without. R1 belongs to the two players' cross-entropy and to pairs, not to a critic.

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 import tyro
 
-from gan_tf.config import InputError, one_sentence
+from gan_tf.common.errors import InputError, exit_on_input_error
 
 MOST = 5000  # Images of a kind that are compared: more would change no digit that counts.
 COPY = 0.5  # Fakes that are nearer than this part of the usual distance to a training image are copies of it.
@@ -57,15 +57,15 @@ def some(images) -> np.ndarray:
 
 def known_outlines(images: np.ndarray, mirror: bool) -> tuple[np.ndarray, np.ndarray | None]:
     """What fakes may be copies of: the outlines of `images`, and where `mirror`, those of their mirror images."""
-    from gan_tf.metrics import outlines
+    from gan_tf.measure.metrics import copy_descriptors
 
-    return outlines(images), outlines(images[:, :, ::-1]) if mirror else None
+    return copy_descriptors(images), copy_descriptors(images[:, :, ::-1]) if mirror else None
 
 
 def measure(real: np.ndarray, fake: np.ndarray, known: tuple, reals: np.ndarray, fakes: np.ndarray) -> dict[str, float]:
     """Every measure of two sets of uint8 images with these features, by name; `known` is from `known_outlines` of all
     training images."""
-    from gan_tf import metrics
+    from gan_tf.measure import metrics
 
     kernel, error = metrics.kernel_distance(reals, fakes)
     return {
@@ -77,7 +77,7 @@ def measure(real: np.ndarray, fake: np.ndarray, known: tuple, reals: np.ndarray,
         "density": metrics.density(reals, fakes),
         "coverage": metrics.coverage(reals, fakes),
         **{f"pyramid_{side}": value for side, value in metrics.pyramid_distance(real, fake).items()},
-        "copying_ratio": metrics.copying_ratio(known[0], metrics.outlines(fake), known[1]),
+        "copying_ratio": metrics.copying_ratio(known[0], metrics.copy_descriptors(fake), known[1]),
     }
 
 
@@ -143,8 +143,8 @@ def table(rows: dict[str, dict[str, float]]) -> list[str]:
 def count_creatures(real: np.ndarray, fake: np.ndarray, features) -> dict[str, dict[str, list]]:
     """Of the species, hues and poses, how often each is there among the real creatures and the fakes, and which are
     lost: less than a quarter as frequent as they should be."""
-    from gan_tf.creatures import SPECIES
-    from gan_tf.features import HUES
+    from gan_tf.data.creatures import SPECIES
+    from gan_tf.measure.features import HUES
 
     names = {
         "species": SPECIES,
@@ -170,8 +170,8 @@ def say_creatures(counted: dict[str, dict[str, list]]) -> None:
 def reopen(options: Options):
     """The run, its Config, its images, and all images of its data set, whatever their labels. Raises InputError where
     they are not those that it was trained on."""
-    from gan_tf import datasets
-    from gan_tf.runs import Run
+    from gan_tf.data import registry as datasets
+    from gan_tf.run.folder import Run
 
     run = Run.open(options.run)
     config, record = run.read_config()
@@ -196,11 +196,12 @@ def check_counts(real: int, fake: int, size: int) -> None:
 
 def save_closest(path: Path, images, known: tuple, fake: np.ndarray) -> None:
     """A picture of the eight fakes nearest to a training image, above, and these images below."""
-    from gan_tf import metrics, plots
-    from gan_tf.runs import save_picture
+    from gan_tf.measure import metrics
+    from gan_tf.run import plots
+    from gan_tf.run.folder import save_picture
 
     both = known[0] if known[1] is None else np.concatenate(known)
-    distances, rows = metrics.nearest(both, metrics.outlines(fake))
+    distances, rows = metrics.nearest(both, metrics.copy_descriptors(fake))
     closest = np.argsort(distances)[:8]
     originals = [
         images.images[rows[i] % len(images)][:, ::-1] if rows[i] >= len(images) else images.images[rows[i]]
@@ -213,7 +214,7 @@ def evaluate(options: Options) -> None:
     """The command. Raises InputError."""
     import keras
 
-    from gan_tf.features import inception, make_features
+    from gan_tf.measure.features import inception, make_features
 
     run, config, images, every = reopen(options)
     generator = run.load_generator()
@@ -252,7 +253,7 @@ def parse(argv: list[str]) -> Options:
 def main(argv: list[str] | None = None) -> None:
     """The command line."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's notes to itself are not for the reader.
-    with one_sentence():
+    with exit_on_input_error():
         evaluate(parse(sys.argv[1:] if argv is None else argv))
 
 

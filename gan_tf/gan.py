@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from gan_tf.augment import augment, flip
 from gan_tf.config import Config
-from gan_tf.images import Images, batches, steps_per_epoch
+from gan_tf.data.images import ImageDataset, batches, steps_per_epoch
 from gan_tf.losses import LOSSES, gradient_penalty, zero_centred_penalty
 from gan_tf.models import make_discriminator, make_generator
 
@@ -30,7 +30,7 @@ def to_uint8(images: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.clip_by_value(tf.round((images + 1.0) * 127.5), 0.0, 255.0), tf.uint8)
 
 
-def draw(generator: keras.Model, latents: np.ndarray) -> np.ndarray:
+def sample(generator: keras.Model, latents: np.ndarray) -> np.ndarray:
     """Latent vectors (N, latent_dim) -> the uint8 images (N, height, width, channels) that `generator` makes of
     them. Always in whole batches of one size, so that an image is the same to the bit whatever it is drawn with.
     """
@@ -98,7 +98,7 @@ class GAN(keras.Model):
         adam.build(model.trainable_variables)  # Now, so that a checkpoint can be restored before the first step.
         return adam
 
-    def fit(self, images: Images, epochs: int | None = None, **keras_fit) -> keras.callbacks.History:
+    def fit(self, images: ImageDataset, epochs: int | None = None, **keras_fit) -> keras.callbacks.History:
         """Train until `epochs` (by default config.epochs) are done, counted from step 0: from wherever `step`
         stands, so that a restored GAN goes on. `keras_fit` is what `keras.Model.fit` takes, such as callbacks.
         """

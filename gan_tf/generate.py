@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from gan_tf.config import InputError, one_sentence
+from gan_tf.common.errors import InputError, exit_on_input_error
 
 MAX_GRID = 2**28  # Bytes of pixels in a grid: what a picture viewer still opens.
 BATCH = 4096  # Images drawn before they are written, at most.
@@ -59,16 +59,16 @@ def latent_batches(generator, count: int, seed: int) -> Iterator[np.ndarray]:
 
 def fakes(generator, count: int, seed: int) -> Iterator[np.ndarray]:
     """The images of those latents, uint8 (n, height, width, channels) at a time."""
-    from gan_tf.gan import draw
+    from gan_tf.gan import sample
 
-    return (draw(generator, latents) for latents in latent_batches(generator, count, seed))
+    return (sample(generator, latents) for latents in latent_batches(generator, count, seed))
 
 
 def walk(generator, count: int, seed: int, between: int = 16) -> np.ndarray:
     """A round trip through `count` latents, `between` frames for each way: uint8 (count * between, height, width,
     channels). Along the sphere (Shoemake 1985), as a straight line between two such vectors passes points closer
     to the middle than any that the generator was trained on (White 2016, arXiv:1609.04468)."""
-    from gan_tf.gan import draw
+    from gan_tf.gan import sample
 
     t = np.arange(between)[:, np.newaxis] / between
     ways = []
@@ -76,7 +76,7 @@ def walk(generator, count: int, seed: int, between: int = 16) -> np.ndarray:
     for a, b in zip(stops, np.roll(stops, -1, axis=0), strict=True):
         angle = np.arccos(np.clip(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)), -1, 1))
         ways.append((np.sin((1 - t) * angle) * a + np.sin(t * angle) * b) / np.sin(angle))
-    return draw(generator, np.concatenate(ways))
+    return sample(generator, np.concatenate(ways))
 
 
 def write_npz(path: Path, generator, count: int, seed: int) -> None:
@@ -96,7 +96,7 @@ def write_npz(path: Path, generator, count: int, seed: int) -> None:
 
 def write_grid(path: Path, generator, count: int, seed: int) -> None:
     """Write one picture of all images. Raises InputError where no viewer would open it."""
-    from gan_tf import plots
+    from gan_tf.run import plots
 
     height, width, channels = generator.output_shape[1:]
     if count * height * width * channels * plots.scale_of(max(height, width)) ** 2 > MAX_GRID:
@@ -106,7 +106,7 @@ def write_grid(path: Path, generator, count: int, seed: int) -> None:
 
 def write_walk(path: Path, generator, count: int, seed: int) -> None:
     """Write the animation of a walk, enlarged to some 256 pixels."""
-    from gan_tf import plots
+    from gan_tf.run import plots
 
     scale = max(1, 256 // max(generator.output_shape[1:3]))
     frames = [plots.grid(frame[np.newaxis], scale=scale) for frame in walk(generator, count, seed)]
@@ -115,7 +115,7 @@ def write_walk(path: Path, generator, count: int, seed: int) -> None:
 
 def write_individually(path: Path, generator, count: int, seed: int) -> None:
     """Write one picture for each image, numbered from 0."""
-    from gan_tf.runs import save_picture
+    from gan_tf.run.folder import save_picture
 
     drawn = (image for images in fakes(generator, count, seed) for image in images)
     for i, image in enumerate(drawn):
@@ -124,7 +124,8 @@ def write_individually(path: Path, generator, count: int, seed: int) -> None:
 
 def write(options: Options) -> None:
     """Draw and write what is asked for. Raises InputError."""
-    from gan_tf.runs import Run, beside
+    from gan_tf.common.files import atomic_write
+    from gan_tf.run.folder import Run
 
     generator = Run.open(options.run).load_generator()
     options.out.parent.mkdir(parents=True, exist_ok=True)
@@ -132,7 +133,7 @@ def write(options: Options) -> None:
         write_individually(options.out, generator, options.count, options.seed)
         return
     writer = {".png": write_grid, ".npz": write_npz, ".gif": write_walk}[options.out.suffix]
-    with beside(options.out) as temporary:
+    with atomic_write(options.out) as temporary:
         writer(temporary, generator, options.count, options.seed)
 
 
@@ -144,7 +145,7 @@ def parse(argv: list[str]) -> Options:
 def main(argv: list[str] | None = None) -> None:
     """The command line."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with one_sentence():
+    with exit_on_input_error():
         options = parse(sys.argv[1:] if argv is None else argv)
         try:
             write(options)

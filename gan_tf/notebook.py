@@ -17,10 +17,11 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
-from gan_tf import datasets, plots
 from gan_tf.config import Config, preset_config
-from gan_tf.gan import draw
-from gan_tf.images import Images
+from gan_tf.data import registry as datasets
+from gan_tf.data.images import ImageDataset
+from gan_tf.gan import sample
+from gan_tf.run import plots
 
 # What a hub that cannot be reached says is said once, by `load`, and not at each of its tries.
 os.environ.setdefault("HF_HUB_VERBOSITY", "error")
@@ -37,7 +38,7 @@ def quick(full, smoke):
     return smoke if SMOKE else full
 
 
-def load(config: Config) -> tuple[Config, Images]:
+def load(config: Config) -> tuple[Config, ImageDataset]:
     """The data set of `config`; where it cannot be had, as on a machine without a network, the embedded one that comes
     nearest, under a warning, with the Config that goes with it."""
     try:
@@ -112,7 +113,7 @@ def show_images(images: np.ndarray, alt: str, columns: int = 8, width: int | Non
     show(plots.grid(images, columns=columns), alt, width)
 
 
-def show_reals(images: Images, rows: Sequence[int], columns: int = 8) -> None:
+def show_reals(images: ImageDataset, rows: Sequence[int], columns: int = 8) -> None:
     """Show images of a data set, which a stored notebook holds only where they are gan_tf's to give away."""
     if STORED and images.name not in OURS:
         say(f"*(Here you see {len(rows)} images of {images.name} when you run this. They are not ours to store.)*")
@@ -159,7 +160,7 @@ class Watch(keras.callbacks.Callback):
         self.seconds = time.perf_counter() - self.began
 
     def keep(self, epoch: int) -> None:
-        self.frames.append(plots.grid(draw(self.model.ema_generator, self.latents), columns=self.columns))
+        self.frames.append(plots.grid(sample(self.model.ema_generator, self.latents), columns=self.columns))
         if self.quiet:
             return
         now = {name: f"{values[-1]:.2f}" for name, values in self.history.items() if name in self.model.SHOWN}

@@ -17,7 +17,9 @@ from pathlib import Path
 
 import tyro
 
-from gan_tf.config import Config, InputError, one_sentence, preset_config
+from gan_tf.common.errors import InputError, exit_on_input_error
+from gan_tf.common.files import remove_partial_files
+from gan_tf.config import Config, preset_config
 
 # What may differ when a run is resumed: how long it is, and where its files lie now.
 MAY_CHANGE = {"epochs", "data_dir"}
@@ -56,8 +58,8 @@ def parse(argv: list[str], defaults: Config | None = None) -> Options:
 
 def begin(options: Options, argv: list[str]):
     """A new run: its Run, Config, Images, and why its data set is not the one asked for (or None)."""
-    from gan_tf import datasets
-    from gan_tf.runs import Run
+    from gan_tf.data import registry as datasets
+    from gan_tf.run.folder import Run
 
     config, fallback = options.config, None
     try:
@@ -78,8 +80,8 @@ def begin(options: Options, argv: list[str]):
 
 def reopen(options: Options, argv: list[str]):
     """The run of --resume, as `begin` returns a new one. Raises InputError where it would not be the same run."""
-    from gan_tf import datasets
-    from gan_tf.runs import FORMAT, Run
+    from gan_tf.data import registry as datasets
+    from gan_tf.run.folder import FORMAT, Run
 
     if options.run:
         raise InputError("--run makes a new folder and --resume goes on in an old one: leave one of them out.")
@@ -107,7 +109,7 @@ def reopen(options: Options, argv: list[str]):
             f"{run.folder} was trained on other images than {images.source} holds now; "
             "restore those, or start a new run."
         )
-    run.sweep()
+    remove_partial_files(run.folder)
     fallback = record["data"]["fallback"]
     if fallback:
         warn_of(fallback)
@@ -124,7 +126,7 @@ def warn_of(fallback: str) -> None:
 
 def announce(run, config: Config, images, gan, per_epoch: int) -> None:
     """What is about to happen, in numbers."""
-    from gan_tf.runs import device
+    from gan_tf.run.folder import device
 
     labels = f", {' '.join(config.label)}" if config.label else ""
     size = "x".join(map(str, images.shape))
@@ -157,19 +159,20 @@ def finish(run, gan, per_epoch: int) -> None:
     """The pictures of the whole run, made anew from what lies in its folder."""
     import numpy as np
 
-    from gan_tf import plots
-    from gan_tf.health import HEALTHY, guessed_losses
-    from gan_tf.runs import beside, save_picture
+    from gan_tf.common.files import atomic_write
+    from gan_tf.measure.health import HEALTHY, chance_losses
+    from gan_tf.run import plots
+    from gan_tf.run.folder import save_picture
 
     epochs = int(gan.step) // per_epoch
     history = run.read_history() if epochs else {}
     if not history:
         return
     shown = np.unique(np.linspace(0, epochs, min(epochs + 1, 100)).round().astype(int))
-    with beside(run.progress_gif) as temporary:
+    with atomic_write(run.progress_gif) as temporary:
         plots.save_gif(temporary, [plots.open_png(run.sample_png(epoch)) for epoch in shown])
-    with beside(run.curves_png) as temporary:
-        plots.save_curves(temporary, history, HEALTHY, guessed_losses(gan.config.loss))
+    with atomic_write(run.curves_png) as temporary:
+        plots.save_curves(temporary, history, HEALTHY, chance_losses(gan.config.loss))
     if epochs >= 20:
         # Closer together at the start, where most changes.
         shown = np.unique([0, *np.geomspace(1, epochs, 8).round().astype(int)])
@@ -201,10 +204,10 @@ def train_in(run, config: Config, images, fallback: str | None, tensorboard: boo
     """Train from wherever the run's checkpoints are, and draw its pictures."""
     import numpy as np
 
-    from gan_tf import callbacks, plots
+    from gan_tf.data.images import steps_per_epoch
     from gan_tf.gan import GAN
-    from gan_tf.images import steps_per_epoch
-    from gan_tf.runs import Checkpoints, save_picture
+    from gan_tf.run import callbacks, plots
+    from gan_tf.run.folder import Checkpoints, save_picture
 
     gan, per_epoch = GAN(config, images.shape), steps_per_epoch(images, config)
     checkpoints = Checkpoints(gan, run.checkpoints)
@@ -239,7 +242,7 @@ def train_in(run, config: Config, images, fallback: str | None, tensorboard: boo
 def main(argv: list[str] | None = None) -> None:
     """The command line."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's notes to itself are not for the reader.
-    with one_sentence():
+    with exit_on_input_error():
         train(sys.argv[1:] if argv is None else argv)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gan_tf.config import Config
-from gan_tf.images import Images
+from gan_tf.data.images import ImageDataset
 
 
 @pytest.fixture(autouse=True)
@@ -29,4 +29,4 @@ def images():
     random = np.random.default_rng(0)
     pixels = np.zeros((24, 28, 28, 1), np.uint8)
     pixels[:, 8:20, 8:20] = random.integers(200, 256, (24, 12, 12, 1))
-    return Images("squares", pixels, None, "tests")
+    return ImageDataset("squares", pixels, None, "tests")

@@ -5,8 +5,9 @@ import re
 
 import pytest
 
-from gan_tf.config import PRESETS, Config, InputError, is_path, preset_config
-from gan_tf.datasets import DATASETS
+from gan_tf.common.errors import InputError
+from gan_tf.config import PRESETS, Config, is_path, preset_config
+from gan_tf.data.registry import DATASETS
 
 
 @pytest.mark.parametrize(

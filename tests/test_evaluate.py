@@ -4,11 +4,14 @@ import shutil
 import numpy as np
 import pytest
 
-from gan_tf import creatures, evaluate, features, plots, train
+from gan_tf import evaluate, train
+from gan_tf.data import creatures
+from gan_tf.data.images import ImageDataset
 from gan_tf.evaluate import baselines, count_creatures, measure_labels, table
-from gan_tf.features import creature_classes
-from gan_tf.images import Images
-from gan_tf.runs import Run
+from gan_tf.measure import features
+from gan_tf.measure.features import creature_classes
+from gan_tf.run import plots
+from gan_tf.run.folder import Run
 
 MEASURES = (
     "Frechet distance",
@@ -171,7 +174,7 @@ def test_the_closest_pairs_stand_under_each_other(tmp_path):
     fakes = random.integers(0, 256, (20, 28, 28, 1), np.uint8)
     fakes[7], fakes[11] = pixels[3], pixels[4][:, ::-1]
     known = evaluate.known_outlines(pixels, mirror=True)
-    evaluate.save_closest(tmp_path / "a.png", Images("noise", pixels, None, "tests"), known, fakes)
+    evaluate.save_closest(tmp_path / "a.png", ImageDataset("noise", pixels, None, "tests"), known, fakes)
     picture = plots.open_png(tmp_path / "a.png")
     above, below = picture[2:58], picture[60:116]
     for place in (0, 1):  # The two copies, one of them mirrored as its fake is.

@@ -8,8 +8,8 @@ import tensorflow as tf
 
 from gan_tf import gan as gan_module
 from gan_tf.config import preset_config
-from gan_tf.gan import GAN, draw, to_uint8, to_unit_range
-from gan_tf.images import Images, batches
+from gan_tf.data.images import ImageDataset, batches
+from gan_tf.gan import GAN, sample, to_uint8, to_unit_range
 from gan_tf.losses import LOSSES, generator_minimax
 
 
@@ -66,7 +66,7 @@ def test_the_images_move_toward_the_data(config, images):
     mean = images.images.mean(axis=0)
 
     def distance():
-        return np.abs(draw(gan.ema_generator, latents) - mean).mean()
+        return np.abs(sample(gan.ema_generator, latents) - mean).mean()
 
     before = distance()
     gan.fit(images, verbose=0)
@@ -182,10 +182,10 @@ def test_adam_gets_the_configs_numbers(config, images):
 def test_an_image_is_the_same_whatever_it_is_drawn_with(config, images):
     gan = GAN(config, images.shape)
     latents = np.random.default_rng(0).standard_normal((70, 8))
-    together = draw(gan.ema_generator, latents)
+    together = sample(gan.ema_generator, latents)
     assert together.shape == (70, 28, 28, 1) and together.dtype == np.uint8
-    np.testing.assert_array_equal(draw(gan.ema_generator, latents[:3]), together[:3])
-    np.testing.assert_array_equal(draw(gan.ema_generator, latents[65:]), together[65:])
+    np.testing.assert_array_equal(sample(gan.ema_generator, latents[:3]), together[:3])
+    np.testing.assert_array_equal(sample(gan.ema_generator, latents[65:]), together[65:])
 
 
 def test_the_discriminator_sees_everything_augmented_and_each_use_has_its_own_randomness(config, images, monkeypatch):
@@ -259,9 +259,9 @@ def test_with_every_loss_the_images_move_toward_the_data(loss, config, images):
     gan = GAN(preset_config("digits", loss=loss, latent_dim=8, **fields), images.shape)
     latents = np.random.default_rng(0).standard_normal((16, 8))
     mean = images.images.mean(axis=0)
-    before = np.abs(draw(gan.ema_generator, latents) - mean).mean()
+    before = np.abs(sample(gan.ema_generator, latents) - mean).mean()
     gan.fit(images, verbose=0)
-    assert np.abs(draw(gan.ema_generator, latents) - mean).mean() < 0.5 * before
+    assert np.abs(sample(gan.ema_generator, latents) - mean).mean() < 0.5 * before
 
 
 def test_a_paired_generator_sees_the_reals_that_its_fakes_are_paired_with(config, images):
@@ -386,7 +386,7 @@ def test_two_steps_with_everything_switched_on(size, precision):
     assert config.augment and config.flip and config.r1
     gan = GAN(config, pixels.shape[1:])
     before = weights(gan.generator)
-    history = gan.fit(Images("noise", pixels, None, "tests"), epochs=1, verbose=0).history
+    history = gan.fit(ImageDataset("noise", pixels, None, "tests"), epochs=1, verbose=0).history
     assert all(np.isfinite(values).all() for values in history.values())
-    assert draw(gan.ema_generator, np.zeros((2, config.latent_dim))).shape == (2, size, size, 3)
+    assert sample(gan.ema_generator, np.zeros((2, config.latent_dim))).shape == (2, size, size, 3)
     assert not any(np.array_equal(a, b) for a, b in zip(before, weights(gan.generator), strict=True))

@@ -7,16 +7,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gan_tf import generate, plots
-from gan_tf.gan import GAN, draw
-from gan_tf.runs import Run
+from gan_tf import generate
+from gan_tf.gan import GAN, sample
+from gan_tf.run import plots
+from gan_tf.run.folder import Run
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """The folder of a run that has trained for two steps, with nothing else in it than generate needs."""
     from gan_tf.config import Config
-    from gan_tf.datasets import load
+    from gan_tf.data.registry import load
 
     config = Config(dataset="digits", epochs=1, steps_per_epoch=2, batch_size=4, latent_dim=8)
     images = load(config)
@@ -40,7 +41,7 @@ def arrays(path):
 def test_npz_has_the_images_and_the_latents_they_were_drawn_from(folder, tmp_path):
     images, latents = arrays(run(folder, tmp_path / "a.npz", "--count", "10", "--seed", "2"))
     assert images.shape == (10, 28, 28, 1) and images.dtype == np.uint8 and latents.shape == (10, 8)
-    np.testing.assert_array_equal(draw(Run(folder).load_generator(), latents), images)
+    np.testing.assert_array_equal(sample(Run(folder).load_generator(), latents), images)
 
 
 def test_the_same_seed_gives_the_same_and_a_smaller_count_the_first_of_them(folder, tmp_path):

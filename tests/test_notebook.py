@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gan_tf import creatures, datasets, notebook
+from gan_tf import notebook
 from gan_tf.config import Config, preset_config
+from gan_tf.data import creatures
+from gan_tf.data import registry as datasets
+from gan_tf.data.images import ImageDataset
 from gan_tf.gan import GAN, to_unit_range
-from gan_tf.images import Images
 
 
 @pytest.fixture
@@ -90,7 +92,7 @@ def test_pictures_of_others_are_not_stored(shown, monkeypatch):
     for stored, name, pictures in ((False, "mnist", 1), (True, "digits", 1), (True, "mnist", 0), (True, "folder", 0)):
         shown.clear()
         monkeypatch.setattr(notebook, "STORED", stored)
-        notebook.show_reals(Images(name, pixels, None, "a test"), range(4))
+        notebook.show_reals(ImageDataset(name, pixels, None, "a test"), range(4))
         assert sum("<img" in thing.data for thing in shown) == pictures
 
 
@@ -98,7 +100,7 @@ def test_what_cannot_be_had_is_replaced_by_what_is_embedded(shown, monkeypatch):
     def load(config):
         if config.dataset == "pokemon":
             raise datasets.Unavailable("No pokemon here.")
-        return Images(config.dataset, creatures.draw(creatures.parameters(40, seed=0), 64), None, "a test")
+        return ImageDataset(config.dataset, creatures.draw(creatures.parameters(40, seed=0), 64), None, "a test")
 
     monkeypatch.setattr(notebook.datasets, "load", load)
     config, images = notebook.load(preset_config("pokemon", seed=7, epochs=3))

@@ -18,8 +18,8 @@ from PIL import Image
 
 from gan_tf import generate, train
 from gan_tf.config import PRESETS, Config
-from gan_tf.downloads import HubFile, KerasFile
-from gan_tf.runs import Run
+from gan_tf.data.sources import HubFile, KerasFile
+from gan_tf.run.folder import Run
 
 TINY = ["--dataset", "digits", "--digit", "5", "--steps-per-epoch", "20", "--batch-size", "4", "--latent-dim", "8"]
 posix = pytest.mark.skipif(os.name != "posix", reason="signals and limits that only Unix has")
@@ -103,7 +103,7 @@ def test_generate_is_a_command_too(uninterrupted, tmp_path):
 # What a process does to itself, and when. Each is a real signal at a moment that matters.
 AT_STEP = """
 import os, signal
-from gan_tf import callbacks
+from gan_tf.run import callbacks
 def strike(self, batch, logs=None, inner=callbacks.Save.on_train_batch_end):
     if int(self.model.step) == {step}:
         os.kill(os.getpid(), signal.{signal})
@@ -112,7 +112,7 @@ callbacks.Save.on_train_batch_end = strike
 """
 WHILE_IT_WRITES = """
 import os, signal, threading
-from gan_tf import runs
+from gan_tf.run import folder as runs
 def watch(folder):
     while True:
         names = os.listdir(folder)

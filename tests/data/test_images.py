@@ -3,13 +3,14 @@ import dataclasses
 import numpy as np
 import pytest
 
-from gan_tf.config import Config, InputError
-from gan_tf.images import Images, MadeWhenAsked, batches, split_rows, steps_per_epoch
+from gan_tf.common.errors import InputError
+from gan_tf.config import Config
+from gan_tf.data.images import ImageDataset, LazyImages, batches, steps_per_epoch, train_holdout_split
 
 
 def labelled():
     pixels = np.arange(6, dtype=np.uint8).reshape(-1, 1, 1, 1)
-    return Images("pets", pixels, np.array([0, 1, 2, 0, 1, 2]), "tests", ("cat", "dog", "fox"))
+    return ImageDataset("pets", pixels, np.array([0, 1, 2, 0, 1, 2]), "tests", ("cat", "dog", "fox"))
 
 
 @pytest.mark.parametrize("names, rows", [(("dog",), [1, 4]), (("fox", "cat"), [0, 2, 3, 5])])
@@ -36,7 +37,7 @@ def test_the_fingerprint_is_of_the_pixels(images):
 
 
 def numbered(count=22):
-    return Images("numbers", np.arange(count, dtype=np.uint8).reshape(-1, 1, 1, 1), None, "tests")
+    return ImageDataset("numbers", np.arange(count, dtype=np.uint8).reshape(-1, 1, 1, 1), None, "tests")
 
 
 def drawn(config, steps, start=0):
@@ -53,18 +54,20 @@ def test_each_pass_is_a_new_order_of_all_images():
 
 
 def test_what_is_held_out_is_never_drawn():
-    images = Images("numbers", np.arange(1000, dtype=np.uint16).reshape(-1, 1, 1, 1).astype(np.uint8), None, "tests")
+    images = ImageDataset(
+        "numbers", np.arange(1000, dtype=np.uint16).reshape(-1, 1, 1, 1).astype(np.uint8), None, "tests"
+    )
     for share, count in ((0.0, 0), (0.01, 0), (0.016, 16), (0.05, 50), (0.9, 256)):  # Below 16 they would say nothing.
-        trained, held_out = split_rows(images, Config(held_out=share))
+        trained, held_out = train_holdout_split(images, Config(held_out=share))
         assert len(held_out) == count and sorted([*trained, *held_out]) == list(range(1000))
     assert np.ptp(held_out) > 900  # From everywhere, as files lie there by their labels.
     few = numbered(200)
     config = Config(batch_size=5, held_out=0.1)
-    trained, held_out = split_rows(few, config)
+    trained, held_out = train_holdout_split(few, config)
     drawn = {int(value) for batch in batches(few, config).take(2 * len(trained) // 5) for value in batch.numpy().flat}
     assert drawn == {*trained.tolist()} and not drawn & {*held_out.tolist()}
     assert steps_per_epoch(few, dataclasses.replace(config, steps_per_epoch=0)) == 180 // 5
-    assert np.array_equal(held_out, split_rows(few, dataclasses.replace(config, seed=9))[1])
+    assert np.array_equal(held_out, train_holdout_split(few, dataclasses.replace(config, seed=9))[1])
 
 
 def test_the_batch_of_a_step_depends_on_seed_and_step_alone():
@@ -89,7 +92,7 @@ def test_images_are_made_when_asked_for_and_only_once():
         made.extend(rows)
         return np.broadcast_to(rows[:, None, None, None], (len(rows), 4, 4, 1))
 
-    images = MadeWhenAsked((9, 4, 4, 1), make)
+    images = LazyImages((9, 4, 4, 1), make)
     assert len(images) == 9 and not made
     np.testing.assert_array_equal(images[np.array([7, 2, 7])][:, 0, 0, 0], [7, 2, 7])
     np.testing.assert_array_equal(images[:3][:, 0, 0, 0], [0, 1, 2])

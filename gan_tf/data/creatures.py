@@ -7,8 +7,9 @@ import hashlib
 
 import numpy as np
 
-from gan_tf.config import Config, InputError
-from gan_tf.images import Images, MadeWhenAsked
+from gan_tf.common.errors import InputError
+from gan_tf.config import Config
+from gan_tf.data.images import ImageDataset, LazyImages
 
 SPECIES = ("bear", "cat", "fox", "frog", "owl", "rabbit")
 EYES = ("round", "wide", "sleepy", "happy")
@@ -66,16 +67,16 @@ def draw(known: np.ndarray, size: int) -> np.ndarray:
     return pictures
 
 
-def load_creatures(config: Config) -> Images:
+def load_creatures(config: Config) -> ImageDataset:
     """The first COUNT creatures of seed 0 (config.seed is the training's), or those of them that config.label names.
     Their true parameters are `parameters(COUNT)`, in the same order."""
     every = parameters(COUNT)
-    found = Images("creatures", every, every["species"], "drawn by gan_tf", SPECIES)
+    found = ImageDataset("creatures", every, every["species"], "drawn by gan_tf", SPECIES)
     known, size = (found.choose(config.label) if config.label else found), config.image_size
-    images = MadeWhenAsked((len(known), size, size, 3), lambda rows: draw(known.images[rows], size))
+    images = LazyImages((len(known), size, size, 3), lambda rows: draw(known.images[rows], size))
     # What decides the pictures, and some of them, stand for all: to draw those of 512 pixels takes minutes.
     some = hashlib.sha256(known.images.tobytes() + images[:8].tobytes()).hexdigest()
-    return Images(known.name, images, known.labels, known.source, SPECIES, sha256=some)
+    return ImageDataset(known.name, images, known.labels, known.source, SPECIES, sha256=some)
 
 
 def oklch(lightness, chroma, hue) -> np.ndarray:

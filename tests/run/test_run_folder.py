@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from gan_tf import __version__
-from gan_tf.config import InputError
+from gan_tf.common.errors import InputError
+from gan_tf.common.files import atomic_write
 from gan_tf.gan import GAN
-from gan_tf.runs import FORMAT, Checkpoints, Run, beside, device
+from gan_tf.run.folder import FORMAT, Checkpoints, Run, device
 
 
 @pytest.fixture
@@ -20,10 +21,10 @@ def run(tmp_path, config, images):
 
 def test_a_file_is_there_whole_or_not_at_all(tmp_path):
     path = tmp_path / "a.txt"
-    with beside(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text("old")
         assert not path.exists()
-    with pytest.raises(RuntimeError), beside(path) as temporary:
+    with pytest.raises(RuntimeError), atomic_write(path) as temporary:
         temporary.write_text("half of the n")
         raise RuntimeError
     assert path.read_text() == "old"

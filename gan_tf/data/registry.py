@@ -1,4 +1,4 @@
-"""A data set's name, or a folder's path -> `Images`. `python -m gan_tf.datasets` lists the names."""
+"""A data set's name, or a folder's path -> `Images`. `python -m gan_tf.data` lists the names."""
 
 import argparse
 import dataclasses
@@ -10,10 +10,20 @@ from pathlib import Path
 
 import numpy as np
 
-from gan_tf.config import Config, InputError, is_path
-from gan_tf.downloads import HubFile, HubPictures, KaggleFolder, KerasFile, Source, Unavailable, read_idx, read_letters
-from gan_tf.folder import load_folder
-from gan_tf.images import Images, split_rows
+from gan_tf.common.errors import InputError
+from gan_tf.config import Config, is_path
+from gan_tf.data.folder import load_folder
+from gan_tf.data.images import ImageDataset, train_holdout_split
+from gan_tf.data.sources import (
+    HubFile,
+    HubPictures,
+    KaggleFolder,
+    KerasFile,
+    Source,
+    Unavailable,
+    read_idx,
+    read_letters,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +41,7 @@ class DataSet:
     labels: tuple[str, ...] = ()  # the names of those labels
 
 
-def load(config: Config) -> Images:
+def load(config: Config) -> ImageDataset:
     """The images that `config` asks for. Raises InputError where that cannot be, and Unavailable where only a
     download failed."""
     if is_path(config.dataset):
@@ -45,7 +55,7 @@ def load(config: Config) -> Images:
             "any folder of pictures by its path."
         )
     needed = config.batch_size * config.d_steps
-    trained = len(split_rows(found, config)[0])
+    trained = len(train_holdout_split(found, config)[0])
     if trained < needed:
         raise InputError(
             f"{found.name} has {trained} such images, fewer than the {needed} that one step draws (--batch-size "
@@ -56,7 +66,7 @@ def load(config: Config) -> Images:
     return found
 
 
-def load_named(data: DataSet, config: Config) -> Images:
+def load_named(data: DataSet, config: Config) -> ImageDataset:
     """What a person put into the data folder; else the embedded or downloaded files. Raises InputError."""
     folder = data_dir(config.data_dir)
     own = own_files(data, folder)
@@ -65,7 +75,7 @@ def load_named(data: DataSet, config: Config) -> Images:
     if own:
         return load_folder(own, config, data.name)
     if data.name == "creatures":
-        from gan_tf.creatures import load_creatures
+        from gan_tf.data.creatures import load_creatures
 
         return load_creatures(config)
     try:
@@ -94,7 +104,7 @@ def fallback_of(name: str) -> str:
     return "digits" if DATASETS[name].labels else "creatures"
 
 
-def load_dogs(path: Path, config: Config) -> Images:
+def load_dogs(path: Path, config: Config) -> ImageDataset:
     """A folder whose folders have names like n02085620-Chihuahua, of which the second part is the label."""
     breeds = {folder.name.partition("-")[2]: folder.name for folder in path.iterdir()}
     wanted = tuple(breeds.get(label, label) for label in config.label)
@@ -102,19 +112,19 @@ def load_dogs(path: Path, config: Config) -> Images:
     return dataclasses.replace(found, label_names=tuple(name.partition("-")[2] for name in found.label_names))
 
 
-def load_grey(data: DataSet, paths: list[Path], read: Callable, config: Config) -> Images:
+def load_grey(data: DataSet, paths: list[Path], read: Callable, config: Config) -> ImageDataset:
     """What `read` makes of the files: only the images of config.label, at config.image_size. Raises InputError."""
     images, labels = read(*paths)
     last = len(data.labels) - 1
     if (labels > last).any():
         raise InputError(f"{paths[0]} has labels up to {labels.max()}, but those of {data.name} are 0 to {last}.")
     source = ", ".join(map(str, paths)) or "inside scikit-learn"
-    found = Images(data.name, images[..., np.newaxis], labels, source, data.labels)
+    found = ImageDataset(data.name, images[..., np.newaxis], labels, source, data.labels)
     found = found.choose(config.label) if config.label else found
     return found if config.image_size == 28 else resized(found, config.image_size)
 
 
-def resized(found: Images, size: int) -> Images:
+def resized(found: ImageDataset, size: int) -> ImageDataset:
     """Grey images at another size, by Pillow, whose filters are antialiased when they make smaller."""
     from PIL import Image
 
@@ -188,7 +198,7 @@ DATASETS = {data.name: data for data in (
                 "emnist-letters/train-00000-of-00001.parquet",
                 "756ccd59b40c47fd5a7fc622ed1c34d32576d64edc37aaf9accc89de2bf0bb35"),
     ), read_letters, LETTERS),
-    DataSet("creatures", "animal faces, drawn by gan_tf", 4000, "any", "gan_tf's own", "../gan_tf/creatures.py"),
+    DataSet("creatures", "animal faces, drawn by gan_tf", 4000, "any", "gan_tf's own", "../gan_tf/data/creatures.py"),
     DataSet("pokemon", "Pokemon", 819, "256x256", "not free", "https://www.pokemon.com", (
         HubPictures("kvpratama/pokemon-images-dataset", "de35c3bb9e8645662991627acba757de56e6e4ab",
                     "data/train-00000-of-00001.parquet"),
@@ -240,7 +250,7 @@ def markdown() -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m gan_tf.datasets", description="Lists the data sets.")
+    parser = argparse.ArgumentParser(prog="python -m gan_tf.data", description="Lists the data sets.")
     parser.add_argument("--data-dir", help="the folder to look into for files of your own")
     parser.add_argument("--markdown", action="store_true", help="print the table of data/README.md")
     options = parser.parse_args()

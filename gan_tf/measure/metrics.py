@@ -185,7 +185,7 @@ def pyramid_distance(real: np.ndarray, fake: np.ndarray, projections: int = 128)
     return {side: sliced_wasserstein(reals[side], fakes[side], projections) for side in reals}
 
 
-def outlines(images: np.ndarray) -> np.ndarray:
+def copy_descriptors(images: np.ndarray) -> np.ndarray:
     """Thumbnails of 8x8 without brightness and contrast, (N, 64 * channels) of length 1: where copies are looked for.
     Here a copy is near its original even when it is blurred, or moved by two pixels in 64, which it is in no network's
     features; and an image is not near to all others for being pale or blurred, which it is in the pixels."""

@@ -8,13 +8,15 @@ from collections.abc import Callable, Sequence
 import keras
 import numpy as np
 
-from gan_tf import plots
-from gan_tf.config import Config, InputError
-from gan_tf.gan import GAN, draw
-from gan_tf.health import EPOCHS, CalledReal, diagnose
-from gan_tf.images import Images
-from gan_tf.metrics import coverage, frechet_distance
-from gan_tf.runs import Checkpoints, Run, beside, save_picture
+from gan_tf.common.errors import InputError
+from gan_tf.common.files import atomic_write
+from gan_tf.config import Config
+from gan_tf.data.images import ImageDataset
+from gan_tf.gan import GAN, sample
+from gan_tf.measure.health import EPOCHS, HeldOutAccuracy, diagnose
+from gan_tf.measure.metrics import coverage, frechet_distance
+from gan_tf.run import plots
+from gan_tf.run.folder import Checkpoints, Run, save_picture
 
 GRID = 64  # Images in a sample grid, 8 by 8.
 
@@ -42,7 +44,7 @@ def check_weights(gan: GAN) -> None:
             stop(gan, f"the weights {weight.path} are not finite")
 
 
-class StopUnlessFinite(keras.callbacks.Callback):
+class TerminateOnNonFinite(keras.callbacks.Callback):
     """Raises Diverged as soon as a loss is not a number any more, or a weight at an epoch's end: before
     anything of it is saved."""
 
@@ -76,10 +78,10 @@ class History(keras.callbacks.Callback):
 
 class Evaluate:
     """Columns of history.csv at every `evaluate_every`-th epoch, between which they are nan: Frechet distance and
-    coverage of 2,000 fakes at most, in a small network's features (gan_tf/features.py). The generator with the lowest
+    coverage of 2,000 fakes at most, in a small network's features (gan_tf/measure/features.py). The generator with the lowest
     distance so far is kept as best_generator.keras."""
 
-    def __init__(self, run: Run, images: Images, features: Callable[[np.ndarray], np.ndarray], config: Config):
+    def __init__(self, run: Run, images: ImageDataset, features: Callable[[np.ndarray], np.ndarray], config: Config):
         rows = np.random.default_rng(0).permutation(len(images))[:2000]
         self.run, self.features, self.every = run, features, config.evaluate_every
         self.reals = features(images.images[np.sort(rows)])
@@ -91,11 +93,11 @@ class Evaluate:
     def __call__(self, gan: GAN, epoch: int) -> dict[str, float]:
         if epoch % self.every:
             return {"frechet_distance": np.nan, "coverage": np.nan}
-        fakes = self.features(draw(gan.ema_generator, self.latents))
+        fakes = self.features(sample(gan.ema_generator, self.latents))
         distance = frechet_distance(self.reals, fakes)
         if distance < self.best:
             self.best = distance
-            with beside(self.run.best_generator_keras) as temporary:
+            with atomic_write(self.run.best_generator_keras) as temporary:
                 gan.ema_generator.save(temporary)
         return {"frechet_distance": distance, "coverage": coverage(self.reals, fakes)}
 
@@ -149,7 +151,7 @@ class Samples(keras.callbacks.Callback):
         self.save(epoch + 1)
 
     def save(self, epoch: int) -> None:
-        fakes = draw(self.model.ema_generator, self.latents)
+        fakes = sample(self.model.ema_generator, self.latents)
         save_picture(self.run.sample_png(epoch), plots.grid(fakes, columns=8))
 
 
@@ -210,18 +212,23 @@ class Speed(keras.callbacks.Callback):
 
 
 def make_callbacks(
-    run: Run, checkpoints: Checkpoints, images: Images, latents: np.ndarray, steps_per_epoch: int, tensorboard: bool
+    run: Run,
+    checkpoints: Checkpoints,
+    images: ImageDataset,
+    latents: np.ndarray,
+    steps_per_epoch: int,
+    tensorboard: bool,
 ) -> list[keras.callbacks.Callback]:
     """All of them, in their order; the last one is Save."""
     config = checkpoints.gan.config
-    more = [CalledReal(images, config)]
+    more = [HeldOutAccuracy(images, config)]
     if config.evaluate_every:
-        from gan_tf.features import of_all_labels
+        from gan_tf.measure.features import dataset_features
 
-        more.append(Evaluate(run, images, of_all_labels(images, config), config))
+        more.append(Evaluate(run, images, dataset_features(images, config), config))
     boards = [keras.callbacks.TensorBoard(str(run.tensorboard), write_graph=False)] if tensorboard else []
     return [
-        StopUnlessFinite(),
+        TerminateOnNonFinite(),
         History(run, more),
         Health(run),
         Samples(run, latents),

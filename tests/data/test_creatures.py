@@ -3,9 +3,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from gan_tf import creatures
-from gan_tf.config import Config, InputError
-from gan_tf.creatures import EYES, FIELDS, SPECIES, draw, load_creatures, parameters
+from gan_tf.common.errors import InputError
+from gan_tf.config import Config
+from gan_tf.data import creatures
+from gan_tf.data.creatures import EYES, FIELDS, SPECIES, draw, load_creatures, parameters
 
 # A creature that looks straight ahead, from the middle of every range.
 MIDDLE = {name: (low + high) / 2 for name, _, low, high in FIELDS}
@@ -143,8 +144,8 @@ def test_markings_end_where_the_head_ends():
     """A fox's cheeks would be wider than its face: beside them, the picture's background is to be seen."""
     known = some(2, species=SPECIES.index("fox"), background=[0.3, 0.7])
     a, b = draw(known, 64).astype(int)
-    beside, cheek = (48, 9), (44, 19)
-    assert abs(a - b)[beside].max() > 10 and abs(a - b)[cheek].max() == 0
+    atomic_write, cheek = (48, 9), (44, 19)
+    assert abs(a - b)[atomic_write].max() > 10 and abs(a - b)[cheek].max() == 0
     assert a[cheek].min() > 150
 
 

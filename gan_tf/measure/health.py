@@ -10,8 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from gan_tf.config import Config
-from gan_tf.gan import GAN, draw, to_unit_range
-from gan_tf.images import Images, split_rows
+from gan_tf.data.images import ImageDataset, train_holdout_split
+from gan_tf.gan import GAN, sample, to_unit_range
 from gan_tf.losses import LOSSES
 
 History = Mapping[str, Sequence[float]]
@@ -27,7 +27,7 @@ GAP = 0.25  # On average, between the shares of trained and of held-out images c
 def too_fast(last: History, config: Config) -> str | None:
     """A player does far worse than where neither knows anything, though each of its steps went down its loss: they
     overshoot. A critic's losses have no such value."""
-    for name, guessed, times in zip(("d_loss", "g_loss"), guessed_losses(config.loss), OVERSHOT, strict=True):
+    for name, guessed, times in zip(("d_loss", "g_loss"), chance_losses(config.loss), OVERSHOT, strict=True):
         if LOSSES[config.loss].zero and min(last[name]) > times * abs(guessed):
             return (
                 f"the learning rate is too high: {name} is {last[name][-1]:.3g}, and {guessed:.3g} where the players "
@@ -70,7 +70,7 @@ def has_collapsed(last: History, config: Config) -> str | None:
     )
 
 
-def knows_by_heart(last: History, config: Config) -> str | None:
+def overfits(last: History, config: Config) -> str | None:
     """The discriminator calls real what it was trained on, and fake what it was not."""
     if "accuracy_held_out" not in last:
         return None
@@ -84,7 +84,7 @@ def knows_by_heart(last: History, config: Config) -> str | None:
     )
 
 
-DIAGNOSES = (too_fast, has_won, is_left_behind, has_collapsed, knows_by_heart)
+DIAGNOSES = (too_fast, has_won, is_left_behind, has_collapsed, overfits)
 
 
 def diagnose(history: History, config: Config) -> dict[str, str]:
@@ -96,20 +96,20 @@ def diagnose(history: History, config: Config) -> dict[str, str]:
     return {name: sentence for name, sentence in found.items() if sentence}
 
 
-def guessed_losses(loss: str) -> tuple[float, float]:
+def chance_losses(loss: str) -> tuple[float, float]:
     """What discriminator and generator lose where the former cannot tell, and all logits are zero."""
     zero, losses = tf.zeros((1, 1)), LOSSES[loss]
     generator = losses.generator(zero, zero) if losses.paired else losses.generator(zero)
     return float(losses.discriminator(zero, zero)), float(generator)
 
 
-class CalledReal:
+class HeldOutAccuracy:
     """The shares of real images that the discriminator finds more real than fakes: of those that it was trained on, and
     of those held out. The boundary is midway between the mean logits of the former and of as many fakes: as the
     discriminator's own zero swings from step to step, and a critic has none. Nothing where none are held out."""
 
-    def __init__(self, images: Images, config: Config):
-        trained, held_out = split_rows(images, config)
+    def __init__(self, images: ImageDataset, config: Config):
+        trained, held_out = train_holdout_split(images, config)
         most = int(np.clip(2**22 // np.prod(images.shape[:2]), 32, 256))  # Of 512 pixels, more would take too long.
         random = np.random.default_rng(0)
         self.images, self.trained = images, random.permutation(trained)[:most]
@@ -119,7 +119,7 @@ class CalledReal:
     def __call__(self, gan: GAN, epoch: int) -> dict[str, float]:
         if not len(self.held_out):
             return {}
-        fakes = logits_of(gan, draw(gan.generator, self.latents))
+        fakes = logits_of(gan, sample(gan.generator, self.latents))
         trained, held_out = (logits_of(gan, self.images.images[rows]) for rows in (self.trained, self.held_out))
         boundary = (trained.mean() + fakes.mean()) / 2
         found = {"accuracy_trained": trained, "accuracy_held_out": held_out}

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gan_tf import plots
+from gan_tf.run import plots
 
 
 def numbered(count, side=4, channels=1):

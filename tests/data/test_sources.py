@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gan_tf.config import InputError
-from gan_tf.downloads import (
+from gan_tf.common.errors import InputError
+from gan_tf.data.sources import (
     HubFile,
     HubPictures,
     KaggleFolder,
@@ -155,7 +155,7 @@ def full(*args, **kwargs):
 
 
 def test_a_full_disk_is_no_matter_of_the_network(keras_file, monkeypatch, tmp_path):
-    monkeypatch.setattr("gan_tf.downloads.os.replace", full)
+    monkeypatch.setattr("gan_tf.data.sources.os.replace", full)
     with pytest.raises(InputError, match=r"cannot be saved \(.*No space left.*\); make room") as caught:
         keras_file.get()
     assert not isinstance(caught.value, Unavailable)

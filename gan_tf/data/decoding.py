@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageColor, ImageOps, UnidentifiedImageError
 
-from gan_tf.config import Config, InputError
+from gan_tf.common.errors import InputError
+from gan_tf.config import Config
 
 # What a file is shows its beginning and not its name; the lesser formats that Pillow knows are never tried.
 open_picture = functools.partial(Image.open, formats=("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"))

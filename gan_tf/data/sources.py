@@ -20,7 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gan_tf.config import InputError, cache_folder
+from gan_tf.common.errors import InputError
+from gan_tf.common.files import cache_folder
 
 
 class Unavailable(InputError):

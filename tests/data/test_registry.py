@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gan_tf import datasets
-from gan_tf.config import PRESETS, Config, InputError
-from gan_tf.datasets import DATASETS, fallback_of, load, markdown, table
-from gan_tf.downloads import HubFile, HubPictures, KaggleFolder, KerasFile, Unavailable
+from gan_tf.common.errors import InputError
+from gan_tf.config import PRESETS, Config
+from gan_tf.data import registry as datasets
+from gan_tf.data.registry import DATASETS, fallback_of, load, markdown, table
+from gan_tf.data.sources import HubFile, HubPictures, KaggleFolder, KerasFile, Unavailable
 
 MNIST = Config(dataset="mnist", batch_size=4)
 SMALL = Config(dataset="pokemon", batch_size=4, image_size=28)
@@ -93,7 +94,7 @@ def test_smaller_is_antialiased(folder):
 
 
 def test_creatures_are_drawn():
-    from gan_tf.creatures import COUNT, SPECIES
+    from gan_tf.data.creatures import COUNT, SPECIES
 
     assert DATASETS["creatures"].images == COUNT
     found = load(Config(dataset="creatures", image_size=28, label="owl"))
@@ -338,7 +339,7 @@ def test_every_data_set_has_a_preset_and_one_version_for_ever():
 
 
 def test_the_readme_of_the_data_folder_has_the_same_table():
-    readme = Path(datasets.__file__).parents[1] / "data" / "README.md"
+    readme = Path(datasets.__file__).parents[2] / "data" / "README.md"
     lines = [line for line in readme.read_text(encoding="utf-8").splitlines() if line.startswith("|")]
     assert lines == markdown().splitlines()
 
@@ -372,11 +373,11 @@ def test_the_table_says_what_is_on_this_disk(tmp_path, monkeypatch, folder):
 def test_the_table_is_printed_without_tensorflow(folder):
     code = (
         "import runpy, sys; sys.argv[1:] = ['--data-dir', sys.argv[1]];"
-        "runpy.run_module('gan_tf.datasets', run_name='__main__');"
+        "runpy.run_module('gan_tf.data.registry', run_name='__main__');"
         "sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
     )
     run = subprocess.run(
-        [sys.executable, "-c", code, str(folder)], capture_output=True, text=True, cwd=Path(__file__).parents[1]
+        [sys.executable, "-c", code, str(folder)], capture_output=True, text=True, cwd=Path(__file__).parents[2]
     )
     assert run.returncode == 0 and not run.stderr
     assert re.search(r"^mnist .*  the data folder$", run.stdout, re.M) and len(run.stdout.splitlines()) == 11

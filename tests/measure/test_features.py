@@ -5,22 +5,25 @@ import keras
 import numpy as np
 import pytest
 
-from gan_tf import creatures, datasets, features
-from gan_tf.config import InputError, preset_config
-from gan_tf.features import (
+from gan_tf.common.errors import InputError
+from gan_tf.config import preset_config
+from gan_tf.data import creatures
+from gan_tf.data import registry as datasets
+from gan_tf.data.images import ImageDataset
+from gan_tf.measure import features
+from gan_tf.measure.features import (
     HUES,
     Features,
     classifier,
     creature_classes,
     creature_reader,
+    dataset_features,
     inception,
     make_features,
     moved,
-    of_all_labels,
     rotation_network,
     turned,
 )
-from gan_tf.images import Images
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +38,7 @@ def arrows(count=400):
     for image, (y, x, value) in zip(pixels, random.integers([2, 2, 120], [8, 8, 256], (count, 3)), strict=True):
         for row in range(16):
             image[y + row, x + 8 - row // 2 : x + 9 + row // 2] = value
-    return Images("arrows", pixels, None, "tests")
+    return ImageDataset("arrows", pixels, None, "tests")
 
 
 def test_a_classifier_tells_the_labels_and_its_features_the_classes(tmp_path):
@@ -106,7 +109,7 @@ def test_features_are_of_the_whole_data_set(monkeypatch):
     monkeypatch.setattr(features, "make_features", lambda images: len(images))
     config = preset_config("digits", label="5")
     fives = datasets.load(config)
-    assert len(fives) == 182 and of_all_labels(fives, config) == 1797
+    assert len(fives) == 182 and dataset_features(fives, config) == 1797
 
 
 def test_creatures_are_read_by_what_they_were_drawn_from(tmp_path):

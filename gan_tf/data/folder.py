@@ -22,9 +22,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gan_tf.config import Config, InputError, cache_folder
-from gan_tf.images import Images
-from gan_tf.pictures import SUFFIXES, colour, in_order, is_grey, or_reason, pillow_warnings, read_square, write_squares
+from gan_tf.common.errors import InputError
+from gan_tf.common.files import cache_folder
+from gan_tf.config import Config
+from gan_tf.data.decoding import (
+    SUFFIXES,
+    colour,
+    in_order,
+    is_grey,
+    or_reason,
+    pillow_warnings,
+    read_square,
+    write_squares,
+)
+from gan_tf.data.images import ImageDataset
 
 FORMAT = 1  # Of what lies in the cache; one more whenever the same pictures would become other pixels.
 
@@ -52,7 +63,7 @@ class Decoded:
     same: dict[str, str]  # name -> the name before it that holds the same bytes
 
 
-def load_folder(path: Path, config: Config, name: str = "") -> Images:
+def load_folder(path: Path, config: Config, name: str = "") -> ImageDataset:
     """All pictures in a folder and in the folders in it, in the order of their names, as one size and one channel
     (where all of them are grey) or three. Hidden files, and those not named like pictures, are passed over.
 
@@ -78,7 +89,7 @@ def load_folder(path: Path, config: Config, name: str = "") -> Images:
     kept = [file.label for file in files if file.name not in left_out]
     label_names = label_names if all(kept) else ()
     labels = np.array([label_names.index(label) for label in kept]) if label_names else None
-    return Images(name, decoded.pixels, labels, str(folder.resolve()), label_names, skipped, decoded.fingerprint)
+    return ImageDataset(name, decoded.pixels, labels, str(folder.resolve()), label_names, skipped, decoded.fingerprint)
 
 
 def find(folder: Path) -> tuple[list[File], dict[str, str]]:
@@ -141,7 +152,7 @@ def choose(files: list[File], wanted: tuple[str, ...], name: str) -> tuple[list[
         return files, label_names
     # -1 is no label's position, so that files without one are never chosen.
     labels = np.array([label_names.index(file.label) if file.label else -1 for file in files])
-    rows = Images(name, np.arange(len(files)), labels if label_names else None, "", label_names).choose(wanted)
+    rows = ImageDataset(name, np.arange(len(files)), labels if label_names else None, "", label_names).choose(wanted)
     return [files[row] for row in rows.images], label_names
 
 

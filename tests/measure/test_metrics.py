@@ -8,7 +8,8 @@ import scipy.ndimage
 import scipy.stats
 import sklearn.metrics
 
-from gan_tf.metrics import (
+from gan_tf.measure.metrics import (
+    copy_descriptors,
     copying_ratio,
     coverage,
     density,
@@ -16,7 +17,6 @@ from gan_tf.metrics import (
     kernel_distance,
     laplacian_pyramid,
     nearest,
-    outlines,
     patches,
     precision,
     pyramid_distance,
@@ -288,9 +288,9 @@ def test_the_nearest_and_how_far_it_is():
 
 def test_an_outline_is_the_same_at_any_brightness_and_contrast():
     images = np.random.default_rng(0).integers(60, 120, size=(5, 64, 64, 3), dtype=np.uint8)
-    found = outlines(images)
+    found = copy_descriptors(images)
     assert found.shape == (5, 192)
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, rtol=1e-5)
-    np.testing.assert_allclose(outlines(2 * images + 10), found, atol=1e-4)
+    np.testing.assert_allclose(copy_descriptors(2 * images + 10), found, atol=1e-4)
     assert np.linalg.norm(found[0] - found[1]) > 0.5
-    assert np.isfinite(outlines(np.full((1, 64, 64, 3), 7, np.uint8))).all()
+    assert np.isfinite(copy_descriptors(np.full((1, 64, 64, 3), 7, np.uint8))).all()

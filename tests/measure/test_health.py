@@ -3,13 +3,14 @@ import dataclasses
 import numpy as np
 import pytest
 
-from gan_tf import datasets, plots
-from gan_tf.callbacks import Health, History
 from gan_tf.config import preset_config
+from gan_tf.data import registry as datasets
+from gan_tf.data.images import ImageDataset
 from gan_tf.gan import GAN
-from gan_tf.health import DIAGNOSES, EPOCHS, HEALTHY, CalledReal, diagnose, guessed_losses
-from gan_tf.images import Images
-from gan_tf.runs import Run
+from gan_tf.measure.health import DIAGNOSES, EPOCHS, HEALTHY, HeldOutAccuracy, chance_losses, diagnose
+from gan_tf.run import plots
+from gan_tf.run.callbacks import Health, History
+from gan_tf.run.folder import Run
 
 WELL = {
     "epoch": [1, 2, 3, 4],
@@ -30,7 +31,7 @@ def said_by(capsys, folder, images=None, epochs=4, **fields) -> list[str]:
     images = images or datasets.load(config)
     run = Run.create(folder / "run", config, images, fallback=None)
     GAN(config, images.shape).fit(
-        images, callbacks=[History(run, [CalledReal(images, config)]), Health(run)], verbose=0
+        images, callbacks=[History(run, [HeldOutAccuracy(images, config)]), Health(run)], verbose=0
     )
     return [line for line in capsys.readouterr().out.splitlines() if line.startswith("Health")]
 
@@ -126,14 +127,14 @@ def test_what_a_resumed_run_has_heard_it_does_not_hear_again(tmp_path, capsys, c
     ],
 )
 def test_what_is_lost_by_guessing(loss, expected):
-    assert guessed_losses(loss) == pytest.approx(expected)
+    assert chance_losses(loss) == pytest.approx(expected)
 
 
 def test_images_held_out_are_counted_apart(config):
     pixels = np.zeros((400, 28, 28, 1), np.uint8)
     config = dataclasses.replace(config, held_out=0.1)
-    images = Images("squares", pixels, None, "tests")
-    called = CalledReal(images, config)
+    images = ImageDataset("squares", pixels, None, "tests")
+    called = HeldOutAccuracy(images, config)
     trained, held_out = called.trained.tolist(), called.held_out.tolist()
     assert (len(trained), len(held_out)) == (256, 40) and not {*trained} & {*held_out}
     pixels[trained], pixels[held_out[:10]] = 255, 200  # Untrained fakes are grey: the boundary is 3/4 of white.
@@ -144,7 +145,7 @@ def test_images_held_out_are_counted_apart(config):
 
     gan.discriminator = brightness
     assert called(gan, 1) == {"accuracy_trained": 1, "accuracy_held_out": 0.25}
-    assert CalledReal(images, dataclasses.replace(config, held_out=0.0))(gan, 1) == {}
+    assert HeldOutAccuracy(images, dataclasses.replace(config, held_out=0.0))(gan, 1) == {}
 
 
 def test_the_healthy_band_is_shaded_in_the_curves(tmp_path):

@@ -4,10 +4,11 @@ import keras
 import numpy as np
 import pytest
 
-from gan_tf import callbacks, plots, train
-from gan_tf.callbacks import Diverged, Evaluate, History, Samples, Speed, StopUnlessFinite
-from gan_tf.gan import GAN, draw
-from gan_tf.runs import Run
+from gan_tf import train
+from gan_tf.gan import GAN, sample
+from gan_tf.run import callbacks, plots
+from gan_tf.run.callbacks import Diverged, Evaluate, History, Samples, Speed, TerminateOnNonFinite
+from gan_tf.run.folder import Run
 
 
 @pytest.fixture
@@ -24,10 +25,10 @@ def test_a_row_and_a_grid_for_each_epoch(run, config, images):
     history = run.read_history()
     assert history["epoch"] == [1, 2]
     assert {name: history[name] for name in GAN.SHOWN} == {name: result.history[name] for name in GAN.SHOWN}
-    expected = plots.grid(draw(gan.ema_generator, latents), columns=8)
+    expected = plots.grid(sample(gan.ema_generator, latents), columns=8)
     np.testing.assert_array_equal(plots.open_png(run.sample_png(2)), expected)
     assert not np.array_equal(plots.open_png(run.sample_png(1)), expected)
-    untrained = plots.grid(draw(GAN(config, images.shape).ema_generator, latents), columns=8)
+    untrained = plots.grid(sample(GAN(config, images.shape).ema_generator, latents), columns=8)
     np.testing.assert_array_equal(plots.open_png(run.sample_png(0)), untrained)
 
 
@@ -55,7 +56,7 @@ class Poison(keras.callbacks.Callback):
 def test_what_is_not_finite_stops_before_anything_is_saved(run, config, images):
     gan = GAN(config, images.shape)
     with pytest.raises(Diverged, match=r"the weights .* are not finite at step 12\. Try a lower --learning-rate"):
-        gan.fit(images, epochs=4, callbacks=[StopUnlessFinite(), History(run), Poison(12)], verbose=0)
+        gan.fit(images, epochs=4, callbacks=[TerminateOnNonFinite(), History(run), Poison(12)], verbose=0)
     assert run.read_history()["epoch"] == [1, 2]
 
 

@@ -16,10 +16,11 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from gan_tf import creatures
-from gan_tf.config import Config, InputError, cache_folder
-from gan_tf.images import Images
-from gan_tf.runs import beside
+from gan_tf.common.errors import InputError
+from gan_tf.common.files import atomic_write, cache_folder
+from gan_tf.config import Config
+from gan_tf.data import creatures
+from gan_tf.data.images import ImageDataset
 
 SIZE = 64  # Numbers that a network makes of an image.
 STEPS, BATCH = 1000, 64
@@ -51,14 +52,14 @@ def predict(network: keras.Model, images: np.ndarray) -> dict[str, np.ndarray]:
     return network.predict(images, batch_size=256, verbose=0)
 
 
-def of_all_labels(images: Images, config: Config) -> Features:
+def dataset_features(images: ImageDataset, config: Config) -> Features:
     """Those of the whole data set that `images` are of, whatever labels `config` chose."""
-    from gan_tf.datasets import load
+    from gan_tf.data.registry import load
 
     return make_features(load(dataclasses.replace(config, label=())) if config.label else images)
 
 
-def make_features(images: Images, folder: Path | None = None) -> Features:
+def make_features(images: ImageDataset, folder: Path | None = None) -> Features:
     """Those of a data set: `images` are all of it, every label. Kept in `folder`, by default in Keras's cache."""
     folder = folder or cache_folder() / "gan_tf"
     if images.name == "creatures":
@@ -69,7 +70,7 @@ def make_features(images: Images, folder: Path | None = None) -> Features:
     return rotation_network(images, folder)
 
 
-def classifier(images: Images, folder: Path) -> Features:
+def classifier(images: ImageDataset, folder: Path) -> Features:
     """Tells the labels of `images`; a tenth of them, 2,000 at most, is held out."""
     held_out, seen = split(len(images))
 
@@ -84,7 +85,7 @@ def classifier(images: Images, folder: Path) -> Features:
     return Features(f"a classifier of {images.name}, right about {right['label']:.1%}", SIZE, network, right)
 
 
-def rotation_network(images: Images, folder: Path) -> Features:
+def rotation_network(images: ImageDataset, folder: Path) -> Features:
     """Tells by which of 0, 90, 180 and 270 degrees an image was turned (Gidaris et al. 2018, arXiv:1803.07728); it
     needs no labels. As it learned from images and their mirror images, the mean over both is taken, so that it does
     not count here which way they face."""
@@ -129,7 +130,7 @@ def creature_classes(known: np.ndarray) -> dict[str, np.ndarray]:
     return {"species": known["species"].astype(int), "hue": (known["hue"] * HUES).astype(int), **thirds}
 
 
-def inception(images: Images) -> Features:
+def inception(images: ImageDataset) -> Features:
     """InceptionV3's, trained on ImageNet, by Keras: 2,048. Its weights are a download of 92 MB. The images are resized
     to 299 pixels as TensorFlow does it, which is not how others do: compare with your own numbers only (Parmar et al.
     2022, arXiv:2104.11222). Raises InputError where it cannot be had."""
@@ -184,7 +185,7 @@ def trained(folder: Path, name: str, image_shape: tuple[int, int, int], outputs:
     for batch in tf.data.Dataset.from_generator(draw_batches, output_signature=signature).prefetch(2).take(STEPS):
         step(*batch)
     folder.mkdir(parents=True, exist_ok=True)
-    with beside(path) as temporary:
+    with atomic_write(path) as temporary:
         network.save(temporary)
     return network
 

@@ -15,10 +15,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from gan_tf import folder, pictures
-from gan_tf.config import Config, InputError, cache_folder
-from gan_tf.folder import load_folder
-from gan_tf.pictures import in_order, read_square
+from gan_tf.common.errors import InputError
+from gan_tf.common.files import cache_folder
+from gan_tf.config import Config
+from gan_tf.data import decoding as pictures
+from gan_tf.data import folder
+from gan_tf.data.decoding import in_order, read_square
+from gan_tf.data.folder import load_folder
 
 RED, GREEN, BLUE, TEAL = (250, 10, 20), (10, 240, 30), (20, 30, 230), (0, 128, 128)
 

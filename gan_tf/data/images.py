@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gan_tf.config import Config, InputError
+from gan_tf.common.errors import InputError
+from gan_tf.config import Config
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 
 @dataclasses.dataclass(frozen=True)
-class Images:
+class ImageDataset:
     """What a run learns from."""
 
     name: str  # the data set's
     # uint8 (N, height, width, channels); may be memory-mapped and larger than memory. Take rows: images[:] is all.
-    images: "np.ndarray | MadeWhenAsked"
+    images: "np.ndarray | LazyImages"
     labels: np.ndarray | None  # integers (N,), positions in label_names; None where there are none
     source: str  # where they came from, for a person to read
     label_names: tuple[str, ...] = ()
@@ -40,7 +41,7 @@ class Images:
         """(height, width, channels) of one image."""
         return self.images.shape[1:]
 
-    def choose(self, names: tuple[str, ...]) -> "Images":
+    def choose(self, names: tuple[str, ...]) -> "ImageDataset":
         """Only the images with these labels. Raises InputError where there is no such label."""
         if self.labels is None:
             raise InputError(f"{self.name} has no labels to choose by: leave --label out.")
@@ -51,7 +52,7 @@ class Images:
         return dataclasses.replace(self, images=self.images[chosen], labels=self.labels[chosen], sha256="")
 
 
-class MadeWhenAsked:
+class LazyImages:
     """Like a uint8 array of images, `shape` (N, height, width, channels), each of which `make(rows)` makes when rows
     are first taken: a run starts at once, and memory holds no more than it has seen."""
 
@@ -74,7 +75,7 @@ class MadeWhenAsked:
         return self.pixels[rows]
 
 
-def split_rows(images: Images, config: Config) -> tuple[np.ndarray, np.ndarray]:
+def train_holdout_split(images: ImageDataset, config: Config) -> tuple[np.ndarray, np.ndarray]:
     """The rows of `images` to train on and those that `held_out` keeps from it, both sorted: the same for every seed,
     so that runs can be compared. None are held out where they would be too few to say anything."""
     count = min(256, round(config.held_out * len(images)))
@@ -83,12 +84,12 @@ def split_rows(images: Images, config: Config) -> tuple[np.ndarray, np.ndarray]:
     return np.sort(order[count:]), np.sort(order[:count])
 
 
-def steps_per_epoch(images: Images, config: Config) -> int:
+def steps_per_epoch(images: ImageDataset, config: Config) -> int:
     """How many train steps make an epoch."""
-    return config.steps_per_epoch or len(split_rows(images, config)[0]) // (config.batch_size * config.d_steps)
+    return config.steps_per_epoch or len(train_holdout_split(images, config)[0]) // (config.batch_size * config.d_steps)
 
 
-def batches(images: Images, config: Config, start: int = 0) -> "tf.data.Dataset":
+def batches(images: ImageDataset, config: Config, start: int = 0) -> "tf.data.Dataset":
     """The endless batches of a run, from step `start` on: uint8 (d_steps * batch_size, height, width, channels).
 
     Each pass is a new order of all images but those held out, drawn from (seed, pass), of which an incomplete last
@@ -97,7 +98,7 @@ def batches(images: Images, config: Config, start: int = 0) -> "tf.data.Dataset"
     import tensorflow as tf
 
     size = config.batch_size * config.d_steps
-    rows, _ = split_rows(images, config)
+    rows, _ = train_holdout_split(images, config)
     steps_per_pass = len(rows) // size
 
     def one_pass(number):

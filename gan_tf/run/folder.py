@@ -4,7 +4,6 @@ Every file is written beside its place and then renamed, so that whatever stops 
 there is whole. The one exception, history.csv, is cut back to the checkpoint when the run is resumed.
 """
 
-import contextlib
 import csv
 import dataclasses
 import datetime
@@ -20,27 +19,19 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from gan_tf import __version__, plots
-from gan_tf.config import Config, InputError
-from gan_tf.images import Images
+from gan_tf import __version__
+from gan_tf.common.errors import InputError
+from gan_tf.common.files import atomic_write
+from gan_tf.config import Config
+from gan_tf.data.images import ImageDataset
+from gan_tf.run import plots
 
 FORMAT = 3  # Of config.json and of what lies beside it; one more whenever older code could not read it.
 
 
-@contextlib.contextmanager
-def beside(path: Path):
-    """Gives a name in the same folder to write to, which becomes `path` if the block ends well."""
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def save_picture(path: Path, picture: np.ndarray) -> None:
     """Write a uint8 picture (H, W, 1 or 3) as PNG."""
-    with beside(path) as temporary:
+    with atomic_write(path) as temporary:
         plots.save_png(temporary, picture)
 
 
@@ -65,7 +56,7 @@ class Run:
         self.discriminator_keras = folder / "discriminator.keras"
 
     @classmethod
-    def create(cls, folder: Path | None, config: Config, images: Images, fallback: str | None) -> "Run":
+    def create(cls, folder: Path | None, config: Config, images: ImageDataset, fallback: str | None) -> "Run":
         """A new folder with its config.json; named by data set, labels and time where `folder` is None.
 
         `fallback` says why another data set was asked for than config has, or is None. Raises InputError.
@@ -101,12 +92,7 @@ class Run:
         run.read_config()
         return run
 
-    def sweep(self) -> None:
-        """Remove what a process left here that was killed while it wrote."""
-        for leftover in self.folder.glob("**/.[0-9]*.*"):
-            leftover.unlink()
-
-    def write_config(self, config: Config, images: Images, fallback: str | None) -> None:
+    def write_config(self, config: Config, images: ImageDataset, fallback: str | None) -> None:
         """What was run, on what, and with which versions, for people and for --resume."""
         versions = {"gan_tf": __version__, "tensorflow": tf.__version__, "keras": keras.__version__}
         record = {
@@ -146,7 +132,7 @@ class Run:
         )
 
     def write_json(self, path: Path, record: dict) -> None:
-        with beside(path) as temporary:
+        with atomic_write(path) as temporary:
             temporary.write_text(json.dumps(record, indent=2) + "\n")
 
     def read_metrics(self) -> dict:
@@ -165,7 +151,7 @@ class Run:
         """Keep the first `epochs` rows of history.csv: the rest is from after the last checkpoint."""
         if self.history_csv.exists():
             lines = self.history_csv.read_text().splitlines(keepends=True)
-            with beside(self.history_csv) as temporary:
+            with atomic_write(self.history_csv) as temporary:
                 temporary.write_text("".join(lines[: epochs + 1] if epochs else []))
 
     def sample_png(self, epoch: int) -> Path:
@@ -175,7 +161,7 @@ class Run:
     def save_models(self, gan) -> None:
         """Write generator.keras (the averaged weights) and discriminator.keras."""
         for path, model in ((self.generator_keras, gan.ema_generator), (self.discriminator_keras, gan.discriminator)):
-            with beside(path) as temporary:
+            with atomic_write(path) as temporary:
                 model.save(temporary)
 
     def load_generator(self):
