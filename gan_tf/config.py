@@ -7,7 +7,7 @@ field is its documentation on the command line too: what it is, and the reason f
 import dataclasses
 import math
 import os
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import tyro
 
@@ -57,9 +57,8 @@ class Config:
     updates on few images learn faster than few on many."""
     learning_rate: float = 2e-3
     """Adam's step size for both players. High for a GAN: the averaged weights take the jitter out."""
-    d_learning_rate: float = 0.0
-    """The discriminator's own step size (two time scales, Heusel et al. 2017); 0 means that of --learning-rate,
-    the plainest choice."""
+    d_learning_rate: float | None = None
+    """Step size of the discriminator, if another (two time scales, Heusel et al. 2017). None means --learning-rate."""
     decay: Literal["none", "linear", "cosine"] = "none"
     """How both step sizes fall to 0 at the last step: linear in the second half (as CycleGAN's), or along a cosine
     (Loshchilov and Hutter 2017). None by default, as only a run without it can be made longer."""
@@ -89,17 +88,18 @@ class Config:
     flip: bool = False
     """Whether half of the real images are mirrored. Only where they face left as often as right: never for digits and
     letters, and of Pokemon it made thumbnails and patches worse."""
-    r1: float = 0.0
-    """Weight of the penalty on the discriminator's gradient at real images, gamma in Mescheder et al. 2018. It
-    keeps the discriminator from running away; 0 is none."""
-    r2: float = 0.0
-    """Weight of the same penalty at fakes, which a relativistic loss needs too (Huang et al. 2024)."""
-    gradient_penalty: float = 0.0
-    """Weight of the penalty that keeps the gradient's length near 1 between reals and fakes, lambda in Gulrajani et
-    al. 2017: what the wasserstein loss needs, where it is 10."""
+    r1: float | None = None
+    """Weight of the R1 penalty on the discriminator's gradient at real images (gamma in Mescheder et al. 2018). None
+    means what the loss needs: 1 for relativistic, 0 (no penalty) for the others."""
+    r2: float | None = None
+    """Weight of the R2 penalty, the same at fakes (Huang et al. 2024). None means what the loss needs: 1 for
+    relativistic, 0 for the others."""
+    gradient_penalty: float | None = None
+    """Weight of the penalty that keeps the discriminator's gradient norm near 1 between reals and fakes (lambda in
+    Gulrajani et al. 2017). None means what the loss needs: 10 for wasserstein, 0 for the others."""
     penalty_every: int = 4
-    """Steps from one such penalty to the next, which weighs that many times more: it is slow and does not need to
-    be at every step (Karras et al. 2020, appendix B)."""
+    """Apply R1 and R2 every this many steps, with their weights multiplied by it. The penalties are slow, and every
+    fourth step is enough (Karras et al. 2020, appendix B). --gradient-penalty is applied at every step."""
     spectral_norm: bool = False
     """Whether each layer of the discriminator is divided by its largest singular value (Miyato et al. 2018), which
     bounds how steep it can be. Off: R1 does so too, and leaves the kernels as they are."""
@@ -125,7 +125,10 @@ class Config:
         check(self, "batch_size", "at least 2, as batch normalisation needs more than one", self.batch_size >= 2)
         check(self, "learning_rate", "above 0 and finite", 0 < self.learning_rate < math.inf)
         check(
-            self, "d_learning_rate", "0 (as --learning-rate) or more, and finite", 0 <= self.d_learning_rate < math.inf
+            self,
+            "d_learning_rate",
+            "above 0 and finite",
+            self.d_learning_rate is None or 0 < self.d_learning_rate < math.inf,
         )
         check(self, "decay", "none, linear or cosine", self.decay in ("none", "linear", "cosine"))
         check(self, "held_out", "a share from 0 to below 1", 0 <= self.held_out < 1)
@@ -148,13 +151,18 @@ class Config:
             "color, translation or cutout, each once",
             sorted(self.augment) == sorted(kinds & {*self.augment}),
         )
-        check(self, "r1", "0 (none) or more, and finite", 0 <= self.r1 < math.inf)
-        check(self, "r2", "0 (none) or more, and finite", 0 <= self.r2 < math.inf)
-        check(self, "gradient_penalty", "0 (none) or more, and finite", 0 <= self.gradient_penalty < math.inf)
+        check(self, "r1", "0 (none) or more, and finite", self.r1 is None or 0 <= self.r1 < math.inf)
+        check(self, "r2", "0 (none) or more, and finite", self.r2 is None or 0 <= self.r2 < math.inf)
+        check(
+            self,
+            "gradient_penalty",
+            "0 (none) or more, and finite",
+            self.gradient_penalty is None or 0 <= self.gradient_penalty < math.inf,
+        )
         check(self, "penalty_every", "a whole number of at least 1", self.penalty_every >= 1)
         check(self, "evaluate_every", "0 (never) or a whole number of epochs", self.evaluate_every >= 0)
         check(self, "precision", "float32 or bfloat16", self.precision in ("float32", "bfloat16"))
-        check(self, "loss", f"one of {', '.join(LOSS_VALUES)}", self.loss in LOSS_VALUES)
+        check(self, "loss", f"one of {', '.join(get_args(Loss))}", self.loss in get_args(Loss))
         labelled = self.loss in ("non-saturating", "minimax")
         check(
             self,
@@ -167,7 +175,7 @@ class Config:
     @property
     def rates(self) -> tuple[float, float]:
         """The step sizes of generator and discriminator."""
-        return self.learning_rate, self.d_learning_rate or self.learning_rate
+        return self.learning_rate, self.learning_rate if self.d_learning_rate is None else self.d_learning_rate
 
 
 def check(config: Config, field: str, allowed: str, good: bool) -> None:
@@ -177,15 +185,8 @@ def check(config: Config, field: str, allowed: str, good: bool) -> None:
         raise InputError(f"--{field.replace('_', '-')} is {shown}, but it must be {allowed}.")
 
 
-# What a loss cannot do without. R1 belongs to the two players' cross-entropy and to pairs, not to a critic.
-LOSS_VALUES: dict[str, dict] = {
-    "non-saturating": {},
-    "minimax": {},
-    "hinge": {},
-    "wasserstein": {"gradient_penalty": 10.0, "r1": 0.0},
-    "least-squares": {},
-    "relativistic": {"r1": 1.0, "r2": 1.0},
-}
+# Losses that bring their own penalties (losses.LOSSES has the weights), so a preset's R1 does not apply to them.
+PENALISED_LOSSES = ("wasserstein", "relativistic")
 
 # What all colour presets share: ten minutes on two cores.
 COLOUR = {
@@ -229,4 +230,6 @@ def is_path(dataset: str) -> bool:
 def preset_config(dataset: str, **fields) -> Config:
     """The Config for a data set: its preset, or that of `preset=NAME`, with `fields` on top of it."""
     values = PRESETS.get(fields.get("preset") or ("folder" if is_path(dataset) else dataset), {})
-    return Config(**{"dataset": dataset, **values, **LOSS_VALUES.get(fields.get("loss"), {}), **fields})
+    if fields.get("loss") in PENALISED_LOSSES:
+        values = {name: value for name, value in values.items() if name != "r1"}
+    return Config(**{"dataset": dataset, **values, **fields})

@@ -2,12 +2,14 @@ import dataclasses
 import inspect
 import json
 import re
+from typing import get_args
 
 import pytest
 
 from gan_tf.common.errors import InputError
-from gan_tf.config import PRESETS, Config, is_path, preset_config
+from gan_tf.config import PENALISED_LOSSES, PRESETS, Config, Loss, is_path, preset_config
 from gan_tf.data.registry import DATASETS
+from gan_tf.losses import LOSSES
 
 
 @pytest.mark.parametrize(
@@ -43,6 +45,7 @@ from gan_tf.data.registry import DATASETS
         ("r2", -1.0),
         ("gradient_penalty", float("nan")),
         ("d_learning_rate", -1e-3),
+        ("d_learning_rate", 0.0),
         ("decay", "step"),
         ("held_out", 1.0),
         ("evaluate_every", -1),
@@ -61,11 +64,25 @@ def test_presets_hold_under_what_is_given_and_every_data_set_has_one():
     assert preset_config("digits", preset="mnist").epochs == PRESETS["mnist"]["epochs"]
 
 
-def test_a_loss_comes_with_the_penalties_that_it_needs():
-    assert preset_config("creatures", loss="wasserstein").gradient_penalty == 10
-    assert preset_config("creatures", loss="wasserstein").r1 == 0 < preset_config("creatures").r1
-    assert preset_config("digits", loss="relativistic").r2 == preset_config("digits", loss="relativistic").r1 == 1
-    assert preset_config("digits", loss="relativistic", r2=3.0).r2 == 3
+def test_a_loss_that_brings_its_own_penalties_gets_no_r1_from_a_preset_unless_asked_to():
+    assert preset_config("creatures").r1 == preset_config("creatures", loss="hinge").r1 == 1
+    for loss in PENALISED_LOSSES:
+        config = preset_config("creatures", loss=loss)
+        assert config.r1 is config.r2 is config.gradient_penalty is None, "GAN fills these in"
+        assert preset_config("creatures", loss=loss, r1=0.5).r1 == 0.5
+
+
+def test_the_losses_that_bring_penalties_are_those_of_the_losses_module():
+    assert set(PENALISED_LOSSES) == {name for name, loss in LOSSES.items() if loss.penalties}
+    assert set(get_args(Loss)) == set(LOSSES)
+
+
+def test_the_discriminators_step_size_is_the_generators_unless_given():
+    assert Config(learning_rate=0.1).rates == (0.1, 0.1)
+    assert Config(learning_rate=0.1, d_learning_rate=0.4).rates == (0.1, 0.4)
+
+
+def test_label_smoothing_needs_a_loss_with_labels():
     with pytest.raises(
         InputError, match=r"--label-smoothing is 0\.1, but it must be 0 with --loss hinge, which has no"
     ):
