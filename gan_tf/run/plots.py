@@ -1,25 +1,37 @@
-"""Images -> one picture, and a history -> curves. Arrays in, arrays and files out; nothing else of gan_tf."""
+"""Arrays in, pictures out: sample grids, animations and training curves. Imports nothing else from gan_tf."""
 
+import importlib.util
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import imageio.v3 as iio
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+CAPTION = 18  # Height in pixels of the line of captions above a strip.
 
-def scale_of(side: int) -> int:
-    """How many times an image of `side` pixels is enlarged to be some 56 pixels, never made smaller."""
+
+def display_scale(side: int) -> int:
+    """The whole number by which to enlarge an image of `side` pixels so that it is about 56 pixels wide, at least 1."""
     return max(1, round(56 / side))
 
 
 def grid(images: np.ndarray, columns: int | None = None, scale: int | None = None, gap: int = 2) -> np.ndarray:
-    """uint8 images (N, height, width, channels) -> one uint8 picture (H, W, channels), row by row, first one
-    top left, on white. As square as can be unless `columns` says otherwise. Each is enlarged `scale` times, by
-    default `scale_of` its side, with hard edges: what is seen is what was drawn.
+    """Arrange images row by row on white.
+
+    Args:
+        images: uint8 (N, height, width, channels).
+        columns: images per row; by default the grid is as square as possible.
+        scale: whole number by which each image is enlarged, without smoothing, so that you see the pixels that were
+            generated. By default `display_scale` of its longer side.
+        gap: white pixels between images and around the grid.
+
+    Returns:
+        uint8 (H, W, channels).
     """
     count, height, width, channels = images.shape
-    scale = scale or scale_of(max(height, width))
+    scale = scale or display_scale(max(height, width))
     columns = columns or math.ceil(math.sqrt(count))
     rows = math.ceil(count / columns)
     step_y, step_x = height * scale + gap, width * scale + gap
@@ -31,71 +43,129 @@ def grid(images: np.ndarray, columns: int | None = None, scale: int | None = Non
 
 
 def to_pillow(picture: np.ndarray) -> Image.Image:
-    """A uint8 picture (H, W, 1 or 3) as Pillow has it."""
+    """Convert uint8 (H, W, 1 or 3) to a Pillow image, mode L or RGB."""
     return Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture)
 
 
 def from_pillow(picture: Image.Image) -> np.ndarray:
-    """Pillow's picture as ours: uint8 (H, W, channels), grey ones too."""
+    """Convert a Pillow image to uint8 (H, W, channels); grey images keep one channel."""
     array = np.asarray(picture)
     return array[..., np.newaxis] if array.ndim == 2 else array
 
 
 def save_png(path: Path, picture: np.ndarray) -> None:
-    """Write a uint8 picture (H, W, 1 or 3)."""
+    """Write uint8 (H, W, 1 or 3) as a PNG."""
     to_pillow(picture).save(path, format="PNG")
 
 
 def open_png(path: Path) -> np.ndarray:
-    """A picture that `save_png` wrote: uint8 (H, W, 1 or 3)."""
+    """Read a PNG as uint8 (H, W, channels)."""
     with Image.open(path) as picture:
         return from_pillow(picture)
 
 
-def save_gif(path: Path, frames: Sequence[np.ndarray], seconds: float = 0.2, hold: float = 1.0) -> None:
-    """Write uint8 pictures (H, W, 1 or 3), all of one size, as an endless animation: `seconds` each, the last
-    one `hold` longer."""
-    first, *rest = [to_pillow(frame) for frame in frames]
-    milliseconds = [round(seconds * 1000)] * len(frames)
-    milliseconds[-1] += round(hold * 1000)
-    first.save(path, format="GIF", save_all=True, append_images=rest, duration=milliseconds, loop=0)
+def can_write_mp4() -> bool:
+    """Whether imageio's optional plugin for video, PyAV, is installed."""
+    return importlib.util.find_spec("av") is not None
+
+
+def encode_animation(frames: Sequence[np.ndarray], suffix: str, seconds: float = 0.2, hold: float = 1.0) -> bytes:
+    """Encode frames as a GIF that repeats forever, or as an MP4 that every browser plays (H.264, 4:2:0).
+
+    An MP4 of colour samples is about a tenth of the GIF's size. H.264 needs an even width and height, so an odd side
+    gets one more pixel, a copy of its last.
+
+    Args:
+        frames: uint8 pictures (H, W, 1 or 3), all of one size.
+        suffix: ".gif" or ".mp4".
+        seconds: how long each frame is shown.
+        hold: how many more seconds the last frame is shown. An MP4 rounds it up to whole frames.
+
+    Raises:
+        ValueError: for another suffix.
+        ModuleNotFoundError: for ".mp4" if PyAV is not installed.
+    """
+    if suffix == ".gif":
+        milliseconds = [round(seconds * 1000)] * len(frames)
+        milliseconds[-1] += round(hold * 1000)
+        pictures = [np.asarray(to_pillow(frame)) for frame in frames]
+        return iio.imwrite("<bytes>", pictures, extension=".gif", plugin="pillow", duration=milliseconds, loop=0)
+    if suffix != ".mp4":
+        raise ValueError(f"An animation is a .gif or an .mp4 file, not {suffix!r}.")
+    if not can_write_mp4():
+        raise ModuleNotFoundError(
+            'Writing an .mp4 file needs PyAV: run python -m pip install "imageio[pyav]", or write a .gif file.'
+        )
+    height, width, _ = frames[0].shape
+    even = ((0, height % 2), (0, width % 2), (0, 0))
+    pictures = [np.pad(np.broadcast_to(frame, (height, width, 3)), even, mode="edge") for frame in frames]
+    pictures += pictures[-1:] * math.ceil(hold / seconds)
+    return iio.imwrite(
+        "<bytes>",
+        pictures,
+        extension=".mp4",
+        plugin="pyav",
+        codec="libx264",
+        fps=1 / seconds,
+        out_pixel_format="yuv420p",
+    )
+
+
+def save_animation(path: Path, frames: Sequence[np.ndarray], seconds: float = 0.2, hold: float = 1.0) -> None:
+    """Write `encode_animation` of the frames, in the format that the suffix of `path` names: .gif or .mp4."""
+    path.write_bytes(encode_animation(frames, path.suffix, seconds, hold))
 
 
 def strip(frames: Sequence[np.ndarray], captions: Sequence[str], columns: int = 8, gap: int = 2) -> np.ndarray:
-    """The first column of each of several sample grids side by side, a caption over each: how the same latent
-    vectors were drawn at different times. `columns` is how many each grid has. Returns uint8 (H, W, channels).
+    """Put the first column of each sample grid side by side under a caption: the same latents at different times.
+
+    Args:
+        frames: sample grids of one size, uint8 (H, W, channels).
+        captions: a short text for each.
+        columns: columns of each grid.
+        gap: the grids' gap.
+
+    Returns:
+        uint8 (H + CAPTION, W', channels).
     """
     step = (frames[0].shape[1] - gap) // columns
     rows = np.concatenate([frame[:, :step] for frame in frames], axis=1)
-    picture = Image.new(to_pillow(rows).mode, (rows.shape[1], rows.shape[0] + 18), "white")
-    picture.paste(to_pillow(rows), (0, 18))
+    picture = Image.new(to_pillow(rows).mode, (rows.shape[1], rows.shape[0] + CAPTION), "white")
+    picture.paste(to_pillow(rows), (0, CAPTION))
     pen = ImageDraw.Draw(picture)
     for i, caption in enumerate(captions):
         pen.text((i * step + step // 2 + gap, 10), caption, fill="black", anchor="mm", font=ImageFont.load_default(11))
     return from_pillow(picture)
 
 
-# The panels of the curves: what its axis says, and which columns of a history it shows.
+# Panels of the training curves: the label of each y axis, and the columns of the history that it shows.
 PANELS = {
     "loss": ("d_loss", "g_loss"),
     "probability of being real": ("D(x)", "D(G(z))_before", "D(G(z))_after"),
-    "share that D is right about": ("accuracy_real", "accuracy_fake", "accuracy_trained", "accuracy_held_out"),
-    "length of the gradient": ("d_gradient", "g_gradient"),
-    "spread of fakes over that of reals": ("spread",),
+    "accuracy of D": ("accuracy_real", "accuracy_fake", "accuracy_trained", "accuracy_held_out"),
+    "gradient norm": ("d_gradient", "g_gradient"),
+    "spread of fakes / spread of reals": ("spread",),
     "Frechet distance": ("frechet_distance",),
 }
+# Okabe and Ito's palette, which people with any common colour blindness can tell apart, and a dash for each, so that a
+# grey print is readable too.
+LINES = (("#0072B2", "-"), ("#D55E00", "--"), ("#009E73", "-."), ("#CC79A7", ":"))
 
 
 def save_curves(
     path: Path,
     history: Mapping[str, Sequence[float]],
     healthy: Mapping[str, tuple[float, float]] | None = None,
-    guessed: Sequence[float] = (2 * math.log(2), math.log(2)),
+    chance: Sequence[float] = (2 * math.log(2), math.log(2)),
 ) -> None:
-    """Draw a history over its epochs (PNG): a panel for each of PANELS of which it has a column.
+    """Draw a history over its epochs as a PNG, with a panel for each entry of PANELS that the history has a column of.
 
-    `healthy` says between which values a column lies while all is well, which is shaded in its panel. The dashed lines
-    are a discriminator that cannot tell: the `guessed` losses of both, and probabilities of one half.
+    Args:
+        path: the file to write.
+        history: column name -> one value per epoch, with a column "epoch". Values that are not finite are left out.
+        healthy: column name -> (low, high), the range that a healthy run stays in; it is shaded.
+        chance: both losses of a discriminator that cannot tell reals from fakes. They are drawn as thin grey lines, as
+            is the probability of one half.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -103,23 +173,32 @@ def save_curves(
     panels = {title: [name for name in names if name in history] for title, names in PANELS.items()}
     panels = {title: names for title, names in panels.items() if names}
     columns = min(3, len(panels))
-    rows = -(-len(panels) // columns)
+    rows = math.ceil(len(panels) / columns)
     figure = Figure(figsize=(12, 3.2 * rows), layout="constrained")
     FigureCanvasAgg(figure)
     for axes, (title, names) in zip(figure.subplots(rows, columns, squeeze=False).flat, panels.items(), strict=False):
-        for name in names:
-            there = [(x, y) for x, y in zip(history["epoch"], history[name], strict=True) if math.isfinite(y)]
-            axes.plot(*zip(*there, strict=True), label=name, marker="." if len(there) < 40 else "")
-        for low, high in sorted({healthy[name] for name in names if name in (healthy or {})}):
-            axes.axhspan(low, high, color="green", alpha=0.07, linewidth=0)
-        for level in {"loss": guessed, "probability of being real": (0.5,)}.get(title, ()):
-            axes.axhline(level, color="grey", linestyle="--", linewidth=0.8)
+        for low, high in sorted({healthy[name] for name in names if name in healthy} if healthy else ()):
+            axes.axhspan(low, high, color="#009E73", alpha=0.1, linewidth=0, label="healthy")
+        for level in {"loss": chance, "probability of being real": (0.5,)}.get(title, ()):
+            axes.axhline(level, color="grey", linewidth=0.8)
+        for name, (color, dash) in zip(names, LINES, strict=False):
+            points = [(x, y) for x, y in zip(history["epoch"], history[name], strict=True) if math.isfinite(y)]
+            marker = "." if len(points) < 40 else ""
+            axes.plot(*zip(*points, strict=True), label=name, color=color, linestyle=dash, marker=marker)
         axes.set(xlabel="epoch", ylabel=title)
-        if title.startswith(("probability", "share")):
-            axes.set_ylim(0, 1)
-        if title.startswith("length"):
+        if title.startswith(("probability", "accuracy")):
+            axes.set_ylim(-0.02, 1.02)
+        if title == "gradient norm":
             axes.set_yscale("log")
         axes.legend(fontsize="small")
     for axes in figure.axes[len(panels) :]:
         axes.remove()
     figure.savefig(path, format="png", dpi=100)
+
+
+scale_of = display_scale  # Until generate.py uses the new names.
+
+
+def save_gif(path: Path, frames: Sequence[np.ndarray], seconds: float = 0.2, hold: float = 1.0) -> None:
+    """Until all callers use `save_animation`."""
+    path.write_bytes(encode_animation(frames, ".gif", seconds, hold))
