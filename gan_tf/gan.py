@@ -1,239 +1,325 @@
-"""The game: a `keras.Model` whose train step updates the discriminator, then the generator.
+"""The algorithm: `GAN`, a Keras model that trains a generator and a discriminator against each other.
 
-Keras's `fit` brings the progress bar, `tf.function` and the callbacks; what a GAN is stands in `GAN.train_step`.
+Read `GAN.train_step` first, then the two methods it calls, `discriminator_step` and `generator_step`.
 """
 
-import functools
-import math
+from collections.abc import Sequence
+from functools import partial
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from gan_tf.augment import augment, flip
-from gan_tf.config import Config
-from gan_tf.data.images import ImageDataset, batches, steps_per_epoch
 from gan_tf.losses import LOSSES, gradient_penalty, zero_centred_penalty
-from gan_tf.models import make_discriminator, make_generator
+from gan_tf.models import mixes_batch, power_iteration
 
-# What a step's seed is folded with, so that no two uses of it draw the same numbers.
+# Stream ids folded into a step's seed, one per consumer, so that no two draw the same numbers.
 FLIPS, DISCRIMINATOR, GENERATOR, PENALTY = 1, 2, 3, 4
 
 
 def to_unit_range(images: tf.Tensor) -> tf.Tensor:
-    """uint8 images [0, 255] -> float32 [-1, 1], the generator's range."""
+    """Integer images in [0, 255] -> float32 in [-1, 1], the generator's range."""
     return tf.cast(images, tf.float32) / 127.5 - 1.0
 
 
 def to_uint8(images: tf.Tensor) -> tf.Tensor:
-    """float32 images [-1, 1] -> uint8 [0, 255], rounded to the nearest."""
+    """Float images in [-1, 1] -> uint8 in [0, 255], rounded to nearest."""
     return tf.cast(tf.clip_by_value(tf.round((images + 1.0) * 127.5), 0.0, 255.0), tf.uint8)
 
 
 def sample(generator: keras.Model, latents: np.ndarray) -> np.ndarray:
-    """Latent vectors (N, latent_dim) -> the uint8 images (N, height, width, channels) that `generator` makes of
-    them. Always in whole batches of one size, so that an image is the same to the bit whatever it is drawn with.
+    """The images of latents (N, latent_dim): uint8 (N, height, width, channels).
+
+    All batches are padded to one size, so that an image is the same to the bit whichever others it is drawn with.
     """
     height, width = generator.output_shape[1:3]
     size = max(1, min(64, 2**22 // (height * width)))
     padded = np.concatenate([latents, np.zeros((-len(latents) % size, latents.shape[1]))]).astype(np.float32)
-    drawn = [to_uint8(generator(batch, training=False)).numpy() for batch in np.split(padded, len(padded) // size)]
-    return np.concatenate(drawn)[: len(latents)]
+    images = [to_uint8(generator(batch, training=False)).numpy() for batch in np.split(padded, len(padded) // size)]
+    return np.concatenate(images)[: len(latents)]
 
 
 def mean_distance(images: tf.Tensor) -> tf.Tensor:
-    """The mean Euclidean distance of each image (N, ...) to the next one: of pairs at random, as a batch is."""
+    """The mean Euclidean distance of each image (N, ...) to the next one in the batch: N random pairs."""
     flat = tf.reshape(images, (tf.shape(images)[0], -1))
     return tf.reduce_mean(tf.norm(flat - tf.roll(flat, 1, axis=0), axis=1))
 
 
 class GAN(keras.Model):
-    """Generator, discriminator, and the generator's running average, trained together by `fit`.
+    """Two Keras models trained against each other, and a moving average of the generator.
 
-    A step's random numbers depend on (config.seed, step) alone, so that training goes the same way whether it
-    was interrupted or not. What is counted, each a mean over the epoch so far:
+        gan = GAN(make_generator((28, 28, 1)), make_discriminator((28, 28, 1)), loss="non-saturating", ema=0.99)
+        gan.compile(keras.optimizers.Adam(2e-3, beta_1=0.0), keras.optimizers.Adam(2e-3, beta_1=0.0))
+        gan.fit(images, epochs=8, batch_size=32)
+        gan.ema_generator(latents)
 
-        d_loss, g_loss     what each player minimises
-        D(x)               sigmoid(logit) of real images: how real the discriminator finds them
+    Args:
+        generator: latents (N, latent_dim) -> images (N, height, width, channels) in [-1, 1].
+        discriminator: such images -> logits (N, 1), without a sigmoid.
+        loss: a key of `losses.LOSSES`.
+        r1, r2: weights gamma of the zero-centred gradient penalties at reals and at fakes.
+        gradient_penalty: weight lambda of WGAN-GP's penalty. For all three, None means what `loss` needs.
+        penalty_every: steps from one R1/R2 penalty to the next; see `penalties`.
+        label_smoothing: lowers the real label to 1 minus this; only for losses with labels.
+        d_steps: discriminator updates per generator update. Each training batch is split into so many parts.
+        ema: share of the averaged generator that is kept at each step, in [0, 1); 0 copies the generator.
+        augment: keys of `augment.AUGMENTATIONS`, applied to reals and fakes alike.
+        flip: mirror half of the real images.
+        seed: where random numbers come from. They depend on (seed, step) alone, so that training goes the same way
+            whether it was interrupted or not.
+
+    Raises ValueError for an unknown loss, for shapes that do not fit together, and for label smoothing of a loss
+    without labels.
+
+    `fit` takes images as an array or a `tf.data.Dataset` of batches. Integers are taken as [0, 255], floats as [-1, 1].
+    It logs running means over the epoch:
+
+        d_loss, g_loss     what each player minimises, without penalties
+        D(x)               sigmoid(logit) of reals: the probability that the discriminator gives them of being real
         D(G(z))_before     the same for fakes, before the discriminator's update
-        D(G(z))_after      and after it, for the same fakes: the gap is what the discriminator just learned
+        D(G(z))_after      and after it, for the same fakes; the gap is what the discriminator just learned
 
-    and, in `means` only, as the progress bar has no room for them:
+    `trackers` holds these and more that `fit` does not show:
 
-        accuracy_real      the share of real images that the discriminator calls real
-        accuracy_fake      the share of fakes that it calls fake
-        d_gradient         length of the gradient of the discriminator's loss, penalties included, by all its weights
-        g_gradient         the same of the generator's
-        spread             mean distance of two fakes over that of two real images: toward 0, they are all alike
+        accuracy_real      share of reals that the discriminator classifies as real
+        accuracy_fake      share of fakes that it classifies as fake
+        d_gradient         global norm of the gradient of the discriminator's loss, penalties included
+        g_gradient         the same for the generator
+        spread             mean distance of two fakes divided by that of two reals; near 0, all fakes are alike
 
-    The logits of a critic (wasserstein, relativistic) have no zero: theirs is midway between the batch's mean real
-    and mean fake.
+    Critics (losses without a threshold) have no logit that separates real from fake. For them, the threshold is midway
+    between the mean logits of reals and fakes in the batch.
+
+    With `validation_data`, `fit` logs val_D(x), how real the discriminator finds images it was not trained on, and each
+    metric given to `compile`, called on these images and as many fakes of the averaged generator.
     """
 
-    # The first of `means`, which the progress bar shows.
-    SHOWN = ("d_loss", "g_loss", "D(x)", "D(G(z))_before", "D(G(z))_after")
-    HEALTH = ("accuracy_real", "accuracy_fake", "d_gradient", "g_gradient", "spread")
+    LOGGED = ("d_loss", "g_loss", "D(x)", "D(G(z))_before", "D(G(z))_after")
+    DIAGNOSTICS = ("accuracy_real", "accuracy_fake", "d_gradient", "g_gradient", "spread")
 
-    def __init__(self, config: Config, image_shape: tuple[int, int, int]):
+    def __init__(
+        self,
+        generator: keras.Model,
+        discriminator: keras.Model,
+        loss: str = "non-saturating",
+        *,
+        r1: float | None = None,
+        r2: float | None = None,
+        gradient_penalty: float | None = None,
+        penalty_every: int = 4,
+        label_smoothing: float = 0.0,
+        d_steps: int = 1,
+        ema: float = 0.99,
+        augment: Sequence[str] = (),
+        flip: bool = False,
+        seed: int = 0,
+    ):
         super().__init__(name="gan")
-        self.config = config
-        self.losses_of = LOSSES[config.loss]
-        keras.utils.set_random_seed(config.seed)  # The initial weights are drawn from it.
-        self.generator = make_generator(image_shape, config.latent_dim, config.width, config.precision)
-        self.discriminator = make_discriminator(
-            image_shape, config.width, config.minibatch_std, config.spectral_norm, config.precision
-        )
-        # A second generator and not Keras's use_ema: that misses batch normalisation's statistics.
-        self.ema_generator = make_generator(image_shape, config.latent_dim, config.width, config.precision)
-        self.ema_generator.set_weights(self.generator.get_weights())
-        g_rate, d_rate = config.rates
-        self.g_optimizer = self._adam(self.generator, g_rate)
-        self.d_optimizer = self._adam(self.discriminator, d_rate)
+        if loss not in LOSSES:
+            raise ValueError(f"loss is {loss!r}, but it must be one of {', '.join(LOSSES)}")
+        if generator.output_shape[1:] != discriminator.input_shape[1:]:
+            raise ValueError(
+                f"the generator makes images of {generator.output_shape[1:]}, but the discriminator takes "
+                f"{discriminator.input_shape[1:]}: both must be one (height, width, channels)"
+            )
+        if label_smoothing and loss not in ("non-saturating", "minimax"):
+            raise ValueError(f"label_smoothing is {label_smoothing}, but the loss {loss} has no labels: leave it at 0")
+        self.generator, self.discriminator = generator, discriminator
+        # A second model instead of an optimizer's use_ema, which would miss batch normalisation's statistics.
+        self.ema_generator = keras.models.clone_model(generator)
+        self.ema_generator.set_weights(generator.get_weights())
+        self.loss_fns = LOSSES[loss]
+        self.d_loss_fn = self.loss_fns.discriminator
+        if label_smoothing:
+            self.d_loss_fn = partial(self.d_loss_fn, label_smoothing=label_smoothing)
+        needed = dict(self.loss_fns.penalties)
+        self.r1 = needed.get("r1", 0.0) if r1 is None else r1
+        self.r2 = needed.get("r2", 0.0) if r2 is None else r2
+        self.gradient_penalty = needed.get("gradient_penalty", 0.0) if gradient_penalty is None else gradient_penalty
+        self.penalty_every, self.d_steps, self.ema, self.seed = penalty_every, d_steps, ema, seed
+        self.augmentations, self.flip = tuple(augment), flip
+        self.latent_dim = generator.input_shape[-1]
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
-        self.means = {name: keras.metrics.Mean(name=name) for name in (*self.SHOWN, *self.HEALTH)}
-        self.total_steps = math.inf  # `fit` knows, and only `decay` asks.
+        self.validation_step = tf.Variable(0, dtype=tf.int64, trainable=False, name="validation_step")
+        self.trackers = {name: keras.metrics.Mean(name=name) for name in (*self.LOGGED, *self.DIAGNOSTICS)}
+        self.validation_metrics: list[keras.metrics.Metric] = []
 
-    def _adam(self, model: keras.Model, learning_rate: float) -> keras.optimizers.Optimizer:
-        adam = keras.optimizers.Adam(learning_rate, beta_1=self.config.beta_1, beta_2=self.config.beta_2)
-        adam.build(model.trainable_variables)  # Now, so that a checkpoint can be restored before the first step.
-        return adam
-
-    def fit(self, images: ImageDataset, epochs: int | None = None, **keras_fit) -> keras.callbacks.History:
-        """Train until `epochs` (by default config.epochs) are done, counted from step 0: from wherever `step`
-        stands, so that a restored GAN goes on. `keras_fit` is what `keras.Model.fit` takes, such as callbacks.
+    def compile(
+        self,
+        g_optimizer: keras.optimizers.Optimizer,
+        d_optimizer: keras.optimizers.Optimizer,
+        metrics: Sequence[keras.metrics.Metric] = (),
+        **keras_options,
+    ) -> None:
+        """Set the players' optimizers. `metrics` are Keras metrics whose `update_state(reals, fakes)` takes two batches
+        of float images in [-1, 1] (such as `measure.keras_metrics.FrechetDistance`); they are computed on
+        `validation_data`. `keras_options` go to `keras.Model.compile`: jit_compile, steps_per_execution, run_eagerly.
         """
-        per_epoch = steps_per_epoch(images, self.config)
-        epoch, done = divmod(int(self.step), per_epoch)
-        # Several steps in one call of the compiled function, as Python's part of a step costs as much as a small
-        # network's. They must end where the epoch does, hence a divisor.
-        together = max(k for k in range(1, 17) if math.gcd(per_epoch, done) % k == 0)
-        # On a CPU, XLA's convolutions are slower than TensorFlow's own; elsewhere Keras decides.
-        jit = "auto" if tf.config.list_physical_devices("GPU") else False
-        epochs = epochs or self.config.epochs
-        self.total_steps = epochs * per_epoch
-        self.compile(jit_compile=jit, steps_per_execution=together)
-        from_here = functools.partial(super().fit, shuffle=False, **keras_fit)
-        if done:  # The rest of an epoch that was interrupted is a short epoch of its own.
-            data = batches(images, self.config, int(self.step))
-            from_here(data, initial_epoch=epoch, epochs=epoch + 1, steps_per_epoch=per_epoch - done)
-            epoch += 1
-        data = batches(images, self.config, int(self.step))
-        return from_here(data, initial_epoch=epoch, epochs=epochs, steps_per_epoch=per_epoch)
+        if "jit_compile" not in keras_options:
+            # On a CPU, XLA's convolutions are slower than TensorFlow's own; elsewhere Keras decides.
+            keras_options["jit_compile"] = "auto" if tf.config.list_physical_devices("GPU") else False
+        super().compile(optimizer=None, **keras_options)
+        self.g_optimizer, self.d_optimizer = g_optimizer, d_optimizer
+        self.validation_metrics = list(metrics)
+        # Built now, so that a checkpoint can be restored before the first step.
+        g_optimizer.build(self.generator.trainable_variables)
+        d_optimizer.build(self.discriminator.trainable_variables)
 
     @property
-    def metrics(self):
-        """What `fit` resets when an epoch begins."""
-        return list(self.means.values())
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """What Keras resets when an epoch, or a validation, begins."""
+        return [*self.trackers.values(), *self.validation_metrics]
 
-    def seed_of(self, update: int) -> tf.Tensor:
-        """The seed (2,) of what is drawn at random for this step's update of the discriminator of that number."""
-        return tf.stack([tf.constant(self.config.seed, tf.int64), self.step * self.config.d_steps + update])
+    def call(self, latents: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Images in [-1, 1] of the averaged generator."""
+        return self.ema_generator(latents, training=False)
 
-    def latents(self, count: int, update: int) -> tf.Tensor:
-        """Latent vectors, (count, latent_dim) from N(0, 1), for one update."""
-        return tf.random.stateless_normal((count, self.config.latent_dim), self.seed_of(update))
+    def train_step(self, data) -> dict[str, tf.Tensor]:
+        """One step of the game: `d_steps` updates of the discriminator, then one of the generator.
 
-    def train_step(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        """One step of the game: `d_steps` updates of the discriminator, then one of the generator."""
-        if self.config.decay != "none":
-            self.set_rates()
-        for update, reals in enumerate(tf.split(to_unit_range(images), self.config.d_steps)):
-            seed = self.seed_of(update)
-            if self.config.flip:
+        `data` holds the reals of all updates, (d_steps * N, height, width, channels).
+        """
+        images = to_images(data)
+        size = (images.shape[0] or tf.shape(images)[0]) // self.d_steps
+        for update in range(self.d_steps):
+            seed = self.step_seed(update)
+            reals = images[update * size : (update + 1) * size]
+            if self.flip:
                 reals = flip(reals, tf.random.fold_in(seed, FLIPS))
-            with tf.GradientTape() as generator_tape:
-                fakes = self.generator(self.latents(self.config.batch_size, update), training=True)
-            d_loss, d_gradient, real_logits, fake_logits = self.update_discriminator(reals, fakes, seed)
-        # The same fakes, and the tape that drew them, serve the generator: it is spared a second drawing.
-        g_loss, g_gradient, logits_after = self.update_generator(generator_tape, reals, fakes, seed)
+            # The tape records how the fakes were made, so that they serve both players and are drawn once.
+            with tf.GradientTape() as drawing:
+                fakes = self.generator(self.latents(size, update), training=True)
+            d_step = self.discriminator_step(reals, fakes, seed)
+        g_step = self.generator_step(reals, fakes, drawing, seed)
         self.update_average()
         self.step.assign_add(1)
-        zero = 0.0 if self.losses_of.zero else (tf.reduce_mean(real_logits) + tf.reduce_mean(fake_logits)) / 2
-        values = d_loss, g_loss, *map(tf.sigmoid, (real_logits - zero, fake_logits - zero, logits_after - zero))
-        values += tf.cast(real_logits > zero, tf.float32), tf.cast(fake_logits < zero, tf.float32)
-        for name, value in zip(self.means, (*values, d_gradient, g_gradient), strict=False):
-            self.means[name].update_state(value)
-        # Weighted, so that the mean is the ratio of the two mean distances.
-        apart = mean_distance(reals)
-        self.means["spread"].update_state(tf.math.divide_no_nan(mean_distance(fakes), apart), apart)
-        return {name: self.means[name].result() for name in self.SHOWN}
+        self.track(reals, fakes, d_step, g_step)
+        return {name: self.trackers[name].result() for name in self.LOGGED}
 
-    def set_rates(self) -> None:
-        """Both step sizes as `decay` has them at this step."""
-        done = tf.cast(self.step, tf.float32) / self.total_steps
-        linear = self.config.decay == "linear"
-        left = tf.minimum(1.0, 2.0 * (1.0 - done)) if linear else (1.0 + tf.cos(math.pi * done)) / 2
-        for optimizer, rate in zip((self.g_optimizer, self.d_optimizer), self.config.rates, strict=True):
-            optimizer.learning_rate.assign(left * rate)
+    def discriminator_step(self, reals: tf.Tensor, fakes: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Update the discriminator, and nothing else: raise the logits of reals, lower those of fakes.
 
-    def logits(self, reals: tf.Tensor, fakes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """The discriminator's logits, (N, 1) each."""
-        if self.config.minibatch_std:  # It compares the images of a batch: fakes must not hide among reals.
-            return self.discriminator(reals, training=True), self.discriminator(fakes, training=True)
-        # One call on both halves costs less than two.
-        return tf.split(self.discriminator(tf.concat([reals, fakes], axis=0), training=True), 2)
-
-    def augmented(self, reals: tf.Tensor, fakes: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Both as the discriminator gets to see them, by the random numbers of `seed` (2,)."""
-        return tf.split(augment(tf.concat([reals, fakes], axis=0), self.config.augment, seed), 2)
-
-    def update_discriminator(
-        self, reals: tf.Tensor, fakes: tf.Tensor, seed: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Move the discriminator's weights, and only them: reals up, fakes down. Returns its loss, the length of its
-        gradient, and the logits of both, (N, 1) each, from before the update."""
-        reals, fakes = self.augmented(reals, fakes, tf.random.fold_in(seed, DISCRIMINATOR))
-        # Only a loss with labels knows what smoothing is.
-        smoothing = {"label_smoothing": self.config.label_smoothing} if self.config.label_smoothing else {}
+        Returns its loss without penalties, the norm of its gradient, and both kinds of logits before the update.
+        """
+        power_iteration(self.discriminator)
+        reals, fakes = self.augment_both(reals, fakes, tf.random.fold_in(seed, DISCRIMINATOR))
         with tf.GradientTape() as tape:
             real_logits, fake_logits = self.logits(reals, fakes)
-            loss = self.losses_of.discriminator(real_logits, fake_logits, **smoothing)
-            penalised = loss + self.penalties(reals, fakes, tf.random.fold_in(seed, PENALTY))
-        length = self.descend(self.d_optimizer, tape, penalised, self.discriminator)
-        return loss, length, real_logits, fake_logits
+            loss = self.d_loss_fn(real_logits, fake_logits)
+            objective = loss + self.penalties(reals, fakes, tf.random.fold_in(seed, PENALTY))
+        gradients = tape.gradient(objective, self.discriminator.trainable_variables)
+        self.d_optimizer.apply(gradients, self.discriminator.trainable_variables)
+        norm = tf.linalg.global_norm(gradients)
+        return {"loss": loss, "gradient": norm, "real_logits": real_logits, "fake_logits": fake_logits}
+
+    def generator_step(
+        self, reals: tf.Tensor, fakes: tf.Tensor, drawing: tf.GradientTape, seed: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """Update the generator, and nothing else: make the discriminator find its fakes more real.
+
+        The chain rule in two parts: how the loss changes with each pixel of the fakes, then, by the tape `drawing`
+        under which the generator made them, how the pixels change with its weights.
+
+        Returns its loss, the norm of its gradient, and the logits of the fakes.
+        """
+        seed = tf.random.fold_in(seed, GENERATOR)
+        with tf.GradientTape() as tape:
+            tape.watch(fakes)
+            if self.loss_fns.paired:
+                real_logits, fake_logits = self.logits(*self.augment_both(reals, fakes, seed))
+                loss = self.loss_fns.generator(fake_logits, real_logits)
+            else:
+                fake_logits = self.discriminator(augment(fakes, self.augmentations, seed), training=True)
+                loss = self.loss_fns.generator(fake_logits)
+        by_pixels = tape.gradient(loss, fakes)
+        gradients = drawing.gradient(fakes, self.generator.trainable_variables, output_gradients=by_pixels)
+        self.g_optimizer.apply(gradients, self.generator.trainable_variables)
+        return {"loss": loss, "gradient": tf.linalg.global_norm(gradients), "fake_logits": fake_logits}
 
     def penalties(self, reals: tf.Tensor, fakes: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """The sum of the penalties asked for, at every `penalty_every`-th step and that many times as heavy; 0 between
-        (Karras et al. 2020, arXiv:1912.04958, appendix B)."""
-        config = self.config
-        if not (config.r1 or config.r2 or config.gradient_penalty):
-            return tf.constant(0.0)
+        """The weighted sum of the gradient penalties, a scalar.
 
-        def now():
-            total = 0.0
-            if config.r1:
-                total += config.r1 / 2 * zero_centred_penalty(self.discriminator, reals)
-            if config.r2:
-                total += config.r2 / 2 * zero_centred_penalty(self.discriminator, fakes)
-            if config.gradient_penalty:
-                total += config.gradient_penalty * gradient_penalty(self.discriminator, reals, fakes, seed)
-            return config.penalty_every * total
+        WGAN-GP's is computed at every step, as in its paper. R1 and R2 are lazy: computed at every `penalty_every`-th
+        step and weighted that many times as much (Karras et al. 2020, arXiv:1912.04958, appendix B). That paper also
+        corrects Adam's step size and betas, because its penalties are optimizer steps of their own, k + 1 for k
+        steps. Here they are added to the loss of a step that is taken anyway, so there is nothing to correct.
+        """
+        total = tf.constant(0.0)
+        if self.gradient_penalty:
+            total += self.gradient_penalty * gradient_penalty(self.discriminator, reals, fakes, seed)
+        if self.r1 or self.r2:
 
-        return tf.cond(self.step % config.penalty_every == 0, now, lambda: 0.0)
+            def zero_centred():
+                at_reals = self.r1 / 2 * zero_centred_penalty(self.discriminator, reals) if self.r1 else 0.0
+                at_fakes = self.r2 / 2 * zero_centred_penalty(self.discriminator, fakes) if self.r2 else 0.0
+                return self.penalty_every * (at_reals + at_fakes)
 
-    def update_generator(
-        self, tape: tf.GradientTape, reals: tf.Tensor, fakes: tf.Tensor, seed: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Move the generator's weights, and only them, so that the discriminator finds `fakes`, drawn under `tape` and
-        augmented anew, more real. Returns its loss, the length of its gradient, and the fakes' logits (N, 1)."""
-        seed = tf.random.fold_in(seed, GENERATOR)
-        with tape:
-            if self.losses_of.paired:
-                real_logits, logits = self.logits(*self.augmented(reals, fakes, seed))
-                loss = self.losses_of.generator(logits, real_logits)
-            else:
-                logits = self.discriminator(augment(fakes, self.config.augment, seed), training=True)
-                loss = self.losses_of.generator(logits)
-        return loss, self.descend(self.g_optimizer, tape, loss, self.generator), logits
+            total += tf.cond(self.step % self.penalty_every == 0, zero_centred, lambda: 0.0)
+        return total
 
-    def descend(self, optimizer, tape: tf.GradientTape, loss: tf.Tensor, model: keras.Model) -> tf.Tensor:
-        """One step of `optimizer` down the slope of `loss` by the weights of `model`; returns how steep it was."""
-        gradients = tape.gradient(loss, model.trainable_variables)
-        optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
-        return tf.linalg.global_norm(gradients)
+    def logits(self, reals: tf.Tensor, fakes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The discriminator's logits of both, (N, 1) each."""
+        if mixes_batch(self.discriminator):  # Fakes must not hide among reals.
+            return self.discriminator(reals, training=True), self.discriminator(fakes, training=True)
+        # One call on both halves is faster than two.
+        return tf.split(self.discriminator(tf.concat([reals, fakes], axis=0), training=True), 2)
+
+    def augment_both(self, reals: tf.Tensor, fakes: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Both as the discriminator sees them, with random numbers from `seed` (2,)."""
+        return tf.split(augment(tf.concat([reals, fakes], axis=0), self.augmentations, seed), 2)
+
+    def step_seed(self, update: int) -> tf.Tensor:
+        """The seed (2,) of the discriminator update with this number within the step."""
+        return tf.stack([tf.constant(self.seed, tf.int64), self.step * self.d_steps + update])
+
+    def latents(self, count: int | tf.Tensor, update: int) -> tf.Tensor:
+        """Latents (count, latent_dim) from N(0, 1) for one update."""
+        return tf.random.stateless_normal((count, self.latent_dim), self.step_seed(update))
 
     def update_average(self) -> None:
-        """average <- ema * average + (1 - ema) * weights, batch normalisation's statistics included
-        (Karras et al. 2018, arXiv:1710.10196, section 6.1)."""
-        for average, weight in zip(self.ema_generator.variables, self.generator.variables, strict=True):
-            average.assign_add((1.0 - self.config.ema) * (weight - average))
+        """average <- ema * average + (1 - ema) * weights, with batch normalisation's statistics (Karras et al. 2018,
+        arXiv:1710.10196, appendix A.1)."""
+        for average, weight in zip(self.ema_generator.weights, self.generator.weights, strict=True):
+            average.assign_add((1.0 - self.ema) * (weight - average))
+
+    def track(self, reals: tf.Tensor, fakes: tf.Tensor, d_step: dict, g_step: dict) -> None:
+        """Add this step to the running means."""
+        real_logits, fake_logits = d_step["real_logits"], d_step["fake_logits"]
+        midway = (tf.reduce_mean(real_logits) + tf.reduce_mean(fake_logits)) / 2
+        threshold = 0.0 if self.loss_fns.has_threshold else midway
+        values = {
+            "d_loss": d_step["loss"],
+            "g_loss": g_step["loss"],
+            "D(x)": tf.sigmoid(real_logits - threshold),
+            "D(G(z))_before": tf.sigmoid(fake_logits - threshold),
+            "D(G(z))_after": tf.sigmoid(g_step["fake_logits"] - threshold),
+            "accuracy_real": tf.cast(real_logits > threshold, tf.float32),
+            "accuracy_fake": tf.cast(fake_logits < threshold, tf.float32),
+            "d_gradient": d_step["gradient"],
+            "g_gradient": g_step["gradient"],
+        }
+        for name, value in values.items():
+            self.trackers[name].update_state(value)
+        # Weighted by the reals' distance, so that the mean is the ratio of the two mean distances.
+        apart = mean_distance(reals)
+        self.trackers["spread"].update_state(tf.math.divide_no_nan(mean_distance(fakes), apart), apart)
+
+    def test_step(self, data) -> dict[str, tf.Tensor]:
+        """Compare a batch of held-out images with as many fakes of the averaged generator."""
+        reals = to_images(data)
+        # Counts down from -1, so that validation never shares a seed with training.
+        seed = tf.stack([tf.constant(self.seed, tf.int64), -1 - self.validation_step])
+        self.validation_step.assign_add(1)
+        latents = tf.random.stateless_normal((tf.shape(reals)[0], self.latent_dim), seed)
+        fakes = self.ema_generator(latents, training=False)
+        self.trackers["D(x)"].update_state(tf.sigmoid(self.discriminator(reals, training=False)))
+        for metric in self.validation_metrics:
+            metric.update_state(reals, fakes)
+        return {metric.name: metric.result() for metric in (self.trackers["D(x)"], *self.validation_metrics)}
+
+
+def to_images(data) -> tf.Tensor:
+    """The images of what Keras passes to a step, a tensor or (images,) or (images, labels), as float32 in [-1, 1]."""
+    images = data[0] if isinstance(data, tuple | list) else data
+    return to_unit_range(images) if images.dtype.is_integer else tf.cast(images, tf.float32)

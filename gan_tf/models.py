@@ -1,21 +1,22 @@
-"""The two players, as `keras.Sequential` of built-in layers only.
+"""Generator and discriminator, as `keras.Sequential`.
 
-Both are DCGANs (Radford et al. 2016, arXiv:1511.06434) made small: the picture is halved or doubled by
-strided convolutions, there is no pooling and no hidden dense layer. Built-in layers only, so that a saved
-model opens with plain `keras.models.load_model` where gan_tf is not installed.
+Both are small DCGANs (Radford et al. 2016, arXiv:1511.06434): strided convolutions halve or double the image, with no
+pooling and no hidden dense layer. A saved model consists of built-in layers only, so plain `keras.models.load_model`
+opens it where gan_tf is not installed.
 """
 
 import math
 
 import keras
+import numpy as np
 from keras import layers, ops
 
-from gan_tf.config import SIZES
+SIZES = (28, 32, 64, 96, 128, 256, 512)  # Image sides, in pixels, that both networks can be built for.
 
 
 def channels(side: int, smallest: int, first: int, width: int) -> list[int]:
-    """The channels at each halving of a side, from `first` on doubling up to `width`, until the side is `smallest`
-    pixels or fewer: [32, 64, 128, 128] for 64, 4, 32, 128."""
+    """The channels after each halving of `side` until it is at most `smallest` pixels: `first`, doubling, and never
+    more than `width`. For example [32, 64, 128, 128] for (64, 4, 32, 128)."""
     counts = []
     while side > smallest:
         side = math.ceil(side / 2)
@@ -24,46 +25,61 @@ def channels(side: int, smallest: int, first: int, width: int) -> list[int]:
 
 
 def check_side(image_shape: tuple[int, int, int]) -> int:
-    """Height and width of an image. Raises ValueError where the players cannot be built for them."""
-    height, length, _ = image_shape
-    if height != length or height not in SIZES:
-        raise ValueError(
-            f"images of {height}x{length} pixels; the players need {', '.join(map(str, SIZES))} on each side"
-        )
+    """The side of a square image shape (height, width, channels). Raises ValueError for a side not in SIZES."""
+    height, width, _ = image_shape
+    if height != width or height not in SIZES:
+        raise ValueError(f"images of {height}x{width} pixels; both sides must be one of {', '.join(map(str, SIZES))}")
     return height
 
 
 def policy(precision: str) -> str:
-    """Keras's name for `Config.precision`: weights are float32 either way."""
+    """The Keras dtype policy of `Config.precision`. Weights are float32 in both."""
     return "mixed_bfloat16" if precision == "bfloat16" else "float32"
 
 
-def make_generator(
-    image_shape: tuple[int, int, int] = (28, 28, 1), latent_dim: int = 64, width: int = 64, precision: str = "float32"
-) -> keras.Sequential:
-    """Latent vectors (N, latent_dim) from N(0, 1) -> images (N, height, width, channels) in [-1, 1].
+class Initializers:
+    """Keras's default kernel initialiser, with one seed per layer drawn from `seed`; no global random state is read or
+    changed. With `seed` None, Keras draws the seeds itself."""
 
-    It starts at 3 to 7 pixels and doubles them until the image is full. `width` is the most channels that a layer
-    may have: 32 before the last doubling, twice as many before each earlier one.
+    def __init__(self, seed: int | None, player: int):
+        self.random = None if seed is None else np.random.default_rng([seed, player])
+
+    def __call__(self) -> keras.initializers.Initializer:
+        seed = None if self.random is None else int(self.random.integers(2**31))
+        return keras.initializers.GlorotUniform(seed=seed)
+
+
+def make_generator(
+    image_shape: tuple[int, int, int] = (28, 28, 1),
+    latent_dim: int = 64,
+    width: int = 64,
+    precision: str = "float32",
+    seed: int | None = None,
+) -> keras.Sequential:
+    """A network from latents (N, latent_dim), drawn from N(0, 1), to images (N, height, width, channels) in [-1, 1].
+
+    It starts at 3 to 7 pixels and doubles the side up to the image's. The last doubling has 32 input channels, and each
+    earlier one twice as many as the next, up to `width`. Raises ValueError for a side not in SIZES.
     """
-    side, kind = check_side(image_shape), {"dtype": policy(precision)}
+    side, kind, kernel = check_side(image_shape), {"dtype": policy(precision)}, Initializers(seed, player=0)
     *hidden, widest = channels(side, 7, 32, width)
     base = side // 2 ** (len(hidden) + 1)
     model = keras.Sequential(name="generator")
     model.add(keras.Input((latent_dim,)))
-    # No bias before a batch normalisation: it would subtract it again.
-    model.add(layers.Dense(base * base * widest, use_bias=False, **kind))
+    # No bias before batch normalisation, which would subtract it again.
+    model.add(layers.Dense(base * base * widest, use_bias=False, kernel_initializer=kernel(), **kind))
     model.add(layers.Reshape((base, base, widest), **kind))
     model.add(layers.BatchNormalization(**kind))
     model.add(layers.ReLU(**kind))
+    doubling = {"kernel_size": 4, "strides": 2, "padding": "same", **kind}
     for count in reversed(hidden):
-        # The kernel (4) is a multiple of the stride (2), which keeps checkerboards out (Odena et al. 2016).
-        model.add(layers.Conv2DTranspose(count, 4, strides=2, padding="same", use_bias=False, **kind))
+        model.add(layers.Conv2DTranspose(count, use_bias=False, kernel_initializer=kernel(), **doubling))
         model.add(layers.BatchNormalization(**kind))
         model.add(layers.ReLU(**kind))
-    # No layer but a mean of four works at the full resolution, where each costs most.
-    model.add(layers.Conv2DTranspose(image_shape[2], 4, strides=2, padding="same", **kind))
-    # Rows, and columns, come from different weights by turns; without the mean, a grid of two pixels stays visible.
+    model.add(layers.Conv2DTranspose(image_shape[2], kernel_initializer=kernel(), **doubling))
+    # Checkerboards. A kernel (4) that is a multiple of the stride (2) overlaps evenly (Odena et al. 2016,
+    # doi:10.23915/distill.00003), but even and odd pixels still come from different weights: a grid of period 2. The
+    # mean over 2x2 pixels removes exactly that one. The layer before leaves a weaker grid of period 4, which stays.
     model.add(layers.AveragePooling2D(2, strides=1, padding="same", **kind))
     model.add(layers.Activation("tanh", dtype="float32"))
     return model
@@ -75,37 +91,110 @@ def make_discriminator(
     minibatch_std: bool = False,
     spectral_norm: bool = False,
     precision: str = "float32",
+    seed: int | None = None,
 ) -> keras.Sequential:
-    """Images (N, height, width, channels) in [-1, 1] -> one logit each, (N, 1): positive says real.
+    """A network from images (N, height, width, channels) in [-1, 1] to one logit each, (N, 1); positive means real.
 
-    It halves the image until 3 or 4 pixels are left. `width` is the most channels that a layer may have: 16 after
-    the first halving, twice as many after each further one. No sigmoid, as the losses take logits; no
-    normalisation, so that an image's logit does not depend on the batch it came in, unless `minibatch_std`.
-    `spectral_norm` divides each kernel by its largest singular value (Miyato et al. 2018, arXiv:1802.05957).
+    It halves the side until 3 or 4 pixels are left. The first halving has 16 output channels, and each further one
+    twice as many, up to `width`. There is no sigmoid, because the losses take logits, and no normalisation, so a
+    logit depends on its own image alone unless `minibatch_std` is set. `spectral_norm` divides each kernel by its
+    spectral norm; `to_plain` turns the trained network into built-in layers. Raises ValueError for a side not in SIZES.
     """
-    kind = {"dtype": policy(precision)}
-
-    def bounded(layer):
-        return layers.SpectralNormalization(layer, dtype=layer.dtype_policy) if spectral_norm else layer
-
+    side, kind, kernel = check_side(image_shape), {"dtype": policy(precision)}, Initializers(seed, player=1)
+    conv, dense = (SpectralConv2D, SpectralDense) if spectral_norm else (layers.Conv2D, layers.Dense)
     model = keras.Sequential(name="discriminator")
     model.add(keras.Input(image_shape))
-    for count in channels(check_side(image_shape), 4, 16, width):
-        model.add(bounded(layers.Conv2D(count, 4, strides=2, padding="same", **kind)))
-        # The negative half keeps a slope, so that the generator gets a gradient from every logit.
+    for count in channels(side, 4, 16, width):
+        model.add(conv(count, 4, strides=2, padding="same", kernel_initializer=kernel(), **kind))
+        # The negative side keeps a slope, so every logit passes a gradient to the generator.
         model.add(layers.LeakyReLU(negative_slope=0.2, **kind))
     if minibatch_std:
         model.add(minibatch_deviation(model.output_shape[1:]))
     model.add(layers.Flatten(**kind))
-    model.add(bounded(layers.Dense(1, dtype="float32")))
+    model.add(dense(1, kernel_initializer=kernel(), dtype="float32"))
     return model
 
 
+MINIBATCH_STD = "minibatch_std"
+
+
 def minibatch_deviation(shape: tuple[int, int, int]) -> keras.Model:
-    """Features (N, height, width, channels) -> the same and one more channel, which holds how much the features
-    differ within the batch, on average: 0 where all N are alike (Karras et al. 2018, arXiv:1710.10196, section 3).
-    """
+    """Appends one channel to features (N, height, width, channels): the standard deviation over the batch, averaged
+    over all features; 0 where all N are alike (Karras et al. 2018, arXiv:1710.10196, section 3)."""
     features = keras.Input(shape)
     deviation = ops.mean(ops.sqrt(ops.var(ops.cast(features, "float32"), axis=0) + 1e-8))
     everywhere = ops.ones_like(features[..., :1]) * ops.cast(deviation, features.dtype)
-    return keras.Model(features, ops.concatenate([features, everywhere], axis=-1), name="minibatch_std")
+    return keras.Model(features, ops.concatenate([features, everywhere], axis=-1), name=MINIBATCH_STD)
+
+
+def mixes_batch(model: keras.Model) -> bool:
+    """Whether the output for one image depends on the others in its batch. Reals and fakes then need separate calls."""
+    return any(layer.name == MINIBATCH_STD or isinstance(layer, layers.BatchNormalization) for layer in model.layers)
+
+
+class Spectral(layers.Layer):
+    """Spectral normalisation: a layer computes with W / sigma(W), where sigma is the largest singular value of its
+    kernel, as a matrix of (inputs, outputs) (Miyato et al. 2018, arXiv:1802.05957, algorithm 1 and eq. 8).
+
+    `u` approximates the first right singular vector. One step of power iteration before each update of the
+    discriminator keeps it up to date, because weights move slowly. Calling the layer changes nothing, and the gradient
+    passes through sigma. Keras's own wrapper instead writes the divided kernel back at every training call, the
+    generator's included, and passes no gradient through sigma.
+    """
+
+    def build(self, input_shape) -> None:
+        super().build(input_shape)
+        seed = self.kernel_initializer.seed  # type: ignore[attr-defined]
+        start = keras.initializers.RandomNormal(seed=seed)
+        self.u = self.add_weight(shape=(self.kernel.shape[-1],), initializer=start, trainable=False, name="u")
+
+    def matrix(self):
+        return ops.reshape(self.kernel, (-1, self.kernel.shape[-1]))
+
+    def power_iteration(self) -> None:
+        """One step of power iteration: moves `u` toward the first right singular vector."""
+        left = ops.normalize(ops.matmul(self.matrix(), self.u))
+        self.u.assign(ops.normalize(ops.matmul(left, self.matrix())))
+
+    def normalised_kernel(self):
+        """The kernel divided by sigma = v W u, with u and v held constant: d sigma / dW is then v u^T."""
+        right = ops.stop_gradient(ops.cast(self.u, self.kernel.dtype))
+        left = ops.stop_gradient(ops.normalize(ops.matmul(self.matrix(), right)))
+        return self.kernel / ops.matmul(ops.matmul(left, self.matrix()), right)
+
+
+class SpectralConv2D(Spectral, layers.Conv2D):
+    """A Conv2D with a spectrally normalised kernel."""
+
+    def convolution_op(self, inputs, kernel):
+        return super().convolution_op(inputs, self.normalised_kernel())
+
+
+class SpectralDense(Spectral, layers.Dense):
+    """A Dense layer with a spectrally normalised kernel, without activation."""
+
+    def call(self, inputs, training=None):
+        return ops.matmul(inputs, self.normalised_kernel()) + self.bias
+
+
+def power_iteration(model: keras.Model) -> None:
+    """One step of power iteration in each spectrally normalised layer of `model`."""
+    for layer in model.layers:
+        if isinstance(layer, Spectral):
+            layer.power_iteration()
+
+
+def to_plain(model: keras.Sequential) -> keras.Sequential:
+    """`model` as built-in layers that compute the same: normalised kernels are stored divided. Returns `model` itself
+    where nothing is spectrally normalised."""
+    if not any(isinstance(layer, Spectral) for layer in model.layers):
+        return model
+    plain = keras.Sequential([keras.Input(model.input_shape[1:])], name=model.name)
+    for layer in model.layers:
+        if isinstance(layer, Spectral):
+            builtin = layers.Conv2D if isinstance(layer, layers.Conv2D) else layers.Dense
+            plain.add(builtin.from_config(layer.get_config()))
+            plain.layers[-1].set_weights([ops.convert_to_numpy(layer.normalised_kernel()), layer.bias.numpy()])
+        else:
+            plain.add(layer)
+    return plain
