@@ -1,122 +1,149 @@
-"""Animal faces that gan_tf draws itself from parameters: as many as wanted, at any size, the same for the same seed.
+"""Animal faces that gan_tf draws from random parameters: any number, at any size, reproducible from a seed.
 
-Their true parameters are known, so that what a generator learned, and what it left out, can be counted.
+The true parameters of every picture are known, so you can count what a generator has learned and what it misses.
 """
 
 import hashlib
+from typing import Any
 
 import numpy as np
 
 from gan_tf.common.errors import InputError
 from gan_tf.config import Config
-from gan_tf.data.images import ImageDataset, LazyImages
+from gan_tf.data.images import ImageDataset, LazyImages, rows_with_labels
 
 SPECIES = ("bear", "cat", "fox", "frog", "owl", "rabbit")
 EYES = ("round", "wide", "sleepy", "happy")
-COUNT = 4000  # So many that a short run sees each some tens of times.
+COUNT = 4000  # Few enough that a short run sees each picture dozens of times.
 
-# Each parameter is uniform from its low value up to its high one.
+# Each parameter is uniformly distributed in [low, high).
 FIELDS = (
-    ("species", np.uint8, 0, len(SPECIES)),  # a position in SPECIES
-    ("eye", np.uint8, 0, len(EYES)),  # a position in EYES
-    ("hue", np.float64, 0, 1),  # the fur's, around OKLCH's circle: 0 is pink, 0.25 yellow, 0.5 turquoise, 0.75 blue
-    ("shade", np.float64, 0, 1),  # from darker to lighter fur
-    ("ear", np.float64, 0, 1),  # from small ears to large; a rabbit's from upright to spread; of a frog, eye sockets
+    ("species", np.uint8, 0, len(SPECIES)),  # index into SPECIES
+    ("eye", np.uint8, 0, len(EYES)),  # index into EYES
+    ("hue", np.float64, 0, 1),  # of the fur, around OKLCH's circle: 0 pink, 0.25 yellow, 0.5 turquoise, 0.75 blue
+    ("shade", np.float64, 0, 1),  # of the fur, from dark to light
+    ("ear", np.float64, 0, 1),  # from small to large ears; rabbits: from upright to spread; frogs: size of the sockets
     ("face", np.float64, -1, 1),  # from narrow to wide
-    ("mouth", np.float64, 0, 1),  # from closed to open; owl and frog keep theirs closed
+    ("mouth", np.float64, 0, 1),  # from closed to open; owls and frogs keep theirs closed
     ("tilt", np.float64, -20, 20),  # of the head, in degrees clockwise
     ("turn", np.float64, -1, 1),  # of the face, from left to right
-    ("x", np.float64, -1, 1),  # from left to right of the middle
-    ("y", np.float64, -1, 1),  # from above to below the middle
-    ("background", np.float64, 0.3, 0.7),  # its hue minus the fur's: roughly opposite, so that the two stay apart
+    ("x", np.float64, -1, 1),  # position of the head, from left to right
+    ("y", np.float64, -1, 1),  # position of the head, from top to bottom
+    ("background", np.float64, 0.3, 0.7),  # its hue minus the fur's: roughly complementary, so the two contrast
 )
 
-# OKLab to the roots of the eye's three responses, and the responses to linear sRGB (Ottosson 2020).
+# OKLab to the cube roots of the cone responses (LMS), and LMS to linear sRGB (Ottosson 2020, "A perceptual color space
+# for image processing").
 OKLAB_TO_ROOTS = np.array([[1, 0.39634, 0.2158], [1, -0.10556, -0.06385], [1, -0.08948, -1.29149]])
 TO_LINEAR = np.array([[4.07674, -3.30771, 0.23097], [-1.26844, 2.60976, -0.34132], [-0.0042, -0.70342, 1.70761]])
 
 
 def parameters(count: int, seed: int = 0, start: int = 0) -> np.ndarray:
-    """The parameters of creatures `start` to `start + count - 1`, a structured array (count,) with FIELDS' names.
-    Creature i is a function of (seed, i) alone, and there is no last one. Raises InputError."""
+    """The parameters of creatures `start` to `start + count - 1`: a structured array (count,) with the names in FIELDS.
+
+    Creature i depends on (seed, i) only, and i has no upper limit. Raises InputError for anything but integers in
+    [0, 2**64).
+    """
     for name, value in (("count", count), ("seed", seed), ("start", start)):
         if not isinstance(value, int | np.integer) or not 0 <= value < 2**64:
-            raise InputError(f"parameters: {name} is {value!r}, but it must be a whole number from 0 to 2**64 - 1.")
-    # The generator gives four numbers for each step of its counter, so that three steps make a creature's row.
+            raise InputError(f"parameters: {name} is {value!r}, but it must be an integer from 0 to 2**64 - 1.")
+    # Philox yields four numbers per step of its counter, so the 12 fields of a creature take three steps.
     raw = np.random.Philox(key=seed).advance(3 * int(start)).random_raw((count, len(FIELDS)))
-    known = np.empty(count, [field[:2] for field in FIELDS])
+    params = np.empty(count, [field[:2] for field in FIELDS])
     for (name, _, low, high), numbers in zip(FIELDS, (raw >> 11).T * 2.0**-53, strict=True):
-        known[name] = low + (high - low) * numbers
-    return known
+        params[name] = low + (high - low) * numbers
+    return params
 
 
-def draw(known: np.ndarray, size: int) -> np.ndarray:
-    """Pictures, uint8 (N, size, size, 3), of creatures from `parameters`, (N,), with size from 28 to 512: the same
-    shapes at every size, with edges of one pixel. Raises InputError."""
+def draw(params: np.ndarray, size: int) -> np.ndarray:
+    """Draw creatures, uint8 (N, size, size, 3), from their parameters (N,); size is 28 to 512 pixels.
+
+    The shapes are the same at every size, with antialiased edges one pixel wide. Raises InputError for another size,
+    and for arrays that `parameters` could not have returned.
+    """
     if size not in range(28, 513):
-        raise InputError(f"draw: size is {size}, but it must be a whole number from 28 to 512.")
-    if known.dtype != parameters(0).dtype or np.any((known["species"] >= len(SPECIES)) | (known["eye"] >= len(EYES))):
-        raise InputError("draw: these are no creatures; give it an array from parameters(), with values in its ranges.")
-    pictures = np.empty((len(known), size, size, 3), np.uint8)
-    step = max(1, 2**17 // size**2)  # Pictures at once: fewer wait for Python, more do not fit the processor's cache.
+        raise InputError(f"draw: size is {size}, but it must be an integer from 28 to 512.")
+    valid = params.dtype == parameters(0).dtype
+    if not valid or np.any((params["species"] >= len(SPECIES)) | (params["eye"] >= len(EYES))):
+        raise InputError("draw: these are not creatures; pass an array from parameters() with values in its ranges.")
+    pictures = np.empty((len(params), size, size, 3), np.uint8)
+    # Pictures per chunk: fewer would spend more time in Python, more would not fit into the processor's cache.
+    chunk = max(1, 2**17 // size**2)
     for species, eye in np.ndindex(len(SPECIES), len(EYES)):
-        alike = np.flatnonzero((known["species"] == species) & (known["eye"] == eye))
-        for first in range(0, len(alike), step):
-            rows = alike[first : first + step]
-            pictures[rows] = np.moveaxis(Drawing(known[rows], size).paint * 255 + 0.5, 0, -1)
+        group = np.flatnonzero((params["species"] == species) & (params["eye"] == eye))
+        for first in range(0, len(group), chunk):
+            rows = group[first : first + chunk]
+            pictures[rows] = np.moveaxis(Drawing(params[rows], size).paint * 255 + 0.5, 0, -1)
     return pictures
 
 
 def load_creatures(config: Config) -> ImageDataset:
-    """The first COUNT creatures of seed 0 (config.seed is the training's), or those of them that config.label names.
-    Their true parameters are `parameters(COUNT)`, in the same order."""
-    every = parameters(COUNT)
-    found = ImageDataset("creatures", every, every["species"], "drawn by gan_tf", SPECIES)
-    known, size = (found.choose(config.label) if config.label else found), config.image_size
-    images = LazyImages((len(known), size, size, 3), lambda rows: draw(known.images[rows], size))
-    # What decides the pictures, and some of them, stand for all: to draw those of 512 pixels takes minutes.
-    some = hashlib.sha256(known.images.tobytes() + images[:8].tobytes()).hexdigest()
-    return ImageDataset(known.name, images, known.labels, known.source, SPECIES, sha256=some)
+    """The first COUNT creatures of seed 0, filtered by config.label (species), at config.image_size; drawn lazily.
+
+    config.seed does not matter: it is the training's. Without a label, the true parameters of image i are
+    `parameters(COUNT)[i]`. Raises InputError for an unknown label.
+    """
+    params, size = parameters(COUNT), config.image_size
+    if config.label:
+        params = params[rows_with_labels("creatures", params["species"], SPECIES, config.label)]
+    images = LazyImages((len(params), size, size, 3), lambda rows: draw(params[rows], size))
+    # Hashes the parameters and a few pictures, since drawing all at 512 pixels takes minutes.
+    sha256 = hashlib.sha256(params.tobytes() + images[:8].tobytes()).hexdigest()
+    return ImageDataset("creatures", images, params["species"], "drawn by gan_tf", SPECIES, sha256=sha256)
 
 
 def oklch(lightness, chroma, hue) -> np.ndarray:
-    """sRGB colours in [0, 1], float32 (3, N, 1, 1). In OKLCH, hues of the same lightness look equally light."""
+    """Convert OKLCH, scalars or arrays (N,), to sRGB in [0, 1], float32 (3, N, 1, 1). Hue is in turns.
+
+    In OKLCH, hues of equal lightness look equally light.
+    """
     angle = 2 * np.pi * hue
     lab = np.stack(np.broadcast_arrays(lightness, chroma * np.cos(angle), chroma * np.sin(angle)))
     linear = np.clip(TO_LINEAR @ (OKLAB_TO_ROOTS @ lab) ** 3, 0, 1)
     srgb = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    # Rounded, as two machines may differ in the last digit of a power.
+    # Rounded, because the last digit of a power can differ between machines.
     return srgb.round(5).astype(np.float32)[..., None, None]
 
 
 class Drawing:
-    """N creatures of one species and one kind of eye, painted shape by shape: float32 (3, N, size, size) in [0, 1].
-    The picture is from -1 to 1 in x and y, which grows downwards."""
+    """N creatures of one species and one kind of eye, painted shape by shape.
 
-    def __init__(self, known: np.ndarray, size: int):
-        self.size, self.eye = size, EYES[known["eye"][0]]
+    `paint` is the result, float32 (3, N, size, size) in [0, 1]. Coordinates are in [-1, 1]; y grows downwards.
+    """
+
+    # Parameters of the creatures, (N, 1, 1).
+    ear: np.ndarray
+    face: np.ndarray
+    mouth: np.ndarray
+    tilt: np.ndarray
+    turn: np.ndarray
+    x: np.ndarray
+    y: np.ndarray
+
+    def __init__(self, params: np.ndarray, size: int):
+        self.size, self.eye = size, EYES[params["eye"][0]]
         for name in ("ear", "face", "mouth", "tilt", "turn", "x", "y"):
-            setattr(self, name, known[name][:, None, None])
-        hue, zero = known["hue"], np.zeros(len(known))
-        # Yellow is a colour only where it is light, and warm colours may be stronger than cold ones.
-        light = 0.74 + 0.08 * known["shade"] + 0.05 * np.cos(2 * np.pi * (hue - 0.28))
+            setattr(self, name, params[name][:, None, None])
+        hue, zero = params["hue"], np.zeros(len(params))
+        # Yellow looks colourful only when it is light, and warm hues can take more chroma than cold ones.
+        light = 0.74 + 0.08 * params["shade"] + 0.05 * np.cos(2 * np.pi * (hue - 0.28))
         chroma = 0.12 + 0.02 * np.cos(2 * np.pi * (hue - 0.13))
         self.fur, self.dark = oklch(light, chroma, hue), oklch(light - 0.1, chroma, hue - 0.02)
         self.pale, self.shadow = oklch(light + 0.09, 0.6 * chroma, hue), oklch(light - 0.22, 0.9 * chroma, hue - 0.03)
         self.ink, self.white, self.cream = oklch(0.3, 0.035, hue), oklch(1, 0, zero), oklch(0.965, 0.022, zero + 0.2)
         self.pink, self.blush = oklch(0.75, 0.125, zero + 0.02), oklch(0.71, 0.16, zero + 0.04)
-        self.orange, self.glow = oklch(0.78, 0.14, zero + 0.19), oklch(0.96, 0.025, hue + known["background"])
-        self.paint = np.tile(oklch(0.9, 0.045, hue + known["background"]), (size, size))
-        self.move(0, 0, 0)
+        self.orange, self.glow = oklch(0.78, 0.14, zero + 0.19), oklch(0.96, 0.025, hue + params["background"])
+        self.paint = np.tile(oklch(0.9, 0.045, hue + params["background"]), (size, size))
+        self.set_origin(0, 0, 0)
         self.egg(0, 0, 1.25, 1.25, self.glow, soft=1)
         self.egg(0.06 * self.x, 1.0, 0.5, 0.46, self.dark, taper=0.2, keep=True)
         self.egg(0.06 * self.x, 1.1, 0.3, 0.36, self.cream, inside=True)
         self.egg(0.06 * self.x, 0.66, 0.6, 0.3, self.shadow, soft=0.7, inside=True)
-        self.move(0.08 * self.x, 0.12 + 0.05 * self.y, self.tilt)
-        getattr(self, SPECIES[known["species"][0]])()
+        self.set_origin(0.08 * self.x, 0.12 + 0.05 * self.y, self.tilt)
+        getattr(self, SPECIES[params["species"][0]])()
 
-    def move(self, x, y, tilt) -> None:
-        """Put the origin of what is drawn from here on at (x, y), turned by `tilt` degrees."""
+    def set_origin(self, x, y, tilt) -> None:
+        """Draw from now on relative to (x, y), rotated by `tilt` degrees clockwise."""
         along = (2 * np.arange(self.size) + 1 - self.size) / self.size
         dx, dy, angle = along[None, None, :] - x, along[None, :, None] - y, np.deg2rad(tilt + 0 * self.x)
         cos, sin = np.cos(angle), np.sin(angle)
@@ -124,28 +151,41 @@ class Drawing:
         self.origin = x, y, cos, sin
 
     def window(self, x, y, reach) -> tuple[slice, slice, slice]:
-        """What can hold a shape of radius `reach` at (x, y) in any of the pictures: most shapes are small."""
+        """The bounding box, over all N pictures, of a shape of radius `reach` at (x, y). Most shapes are small, so
+        painting only there saves time."""
         left, top, cos, sin = self.origin
-        middles = top + sin * x + cos * y, left + cos * x - sin * y
-        ends = [((np.min(m - reach) + 1) / 2 * self.size, (np.max(m + reach) + 1) / 2 * self.size) for m in middles]
-        return slice(None), *(slice(max(int(low) - 2, 0), max(int(high) + 3, 0)) for low, high in ends)
+        centres = top + sin * x + cos * y, left + cos * x - sin * y
+        ends = [((np.min(c - reach) + 1) / 2 * self.size, (np.max(c + reach) + 1) / 2 * self.size) for c in centres]
+        rows, columns = (slice(max(int(low) - 2, 0), max(int(high) + 3, 0)) for low, high in ends)
+        return slice(None), rows, columns
 
-    def egg(self, x, y, rx, ry, colour, angle=0, taper=0, bite=0, depth=0, soft=0, inside=False, keep=False):
-        """An ellipse around (x, y) with radii rx and ry, turned by `angle` degrees. `taper` makes it wider below than
-        above; `bite` takes the same ellipse away from so many ry further down, which leaves a crescent; `depth` is how
-        far it moves as the face turns; `soft` is the opacity of its middle if it fades to the edge; and one that is
-        `inside` ends where the last one with `keep` ended."""
+    def egg(
+        self, x, y, rx, ry, colour, angle: Any = 0, taper=0.0, bite=0.0, depth=0.0, soft=0.0, inside=False, keep=False
+    ) -> None:
+        """Paint a tapered ellipse.
+
+        Args:
+            x, y: centre.
+            rx, ry: radii.
+            angle: rotation in degrees clockwise.
+            taper: makes it wider below than above; negative, wider above.
+            bite: cuts out the same ellipse moved down by so many ry, which leaves a crescent.
+            depth: how far it shifts as the face turns.
+            soft: if not 0, the opacity at its centre, which fades to 0 at its edge.
+            inside: clips it to the last shape painted with `keep`.
+            keep: makes it the shape that later ones are clipped to.
+        """
         x = x + depth * self.turn
         reach = np.maximum(rx * (1 + abs(taper)), ry)
         at = self.window(x, y, reach)
         cos, sin, x, y, rx, ry = map(np.float32, (np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle)), x, y, rx, ry))
         u, v = self.u[at] - x, self.v[at] - y
-        # Up to its own reach and a pixel, as the window is as large as that of the creatures drawn with it.
+        # The window depends on which creatures are drawn together. Clip to the shape's own reach, so pixels do not.
         near = u * u + v * v < (reach + 2 / self.size) ** 2
         u, v = cos * u + sin * v, (cos * v - sin * u) / ry
-        cover = self.cover(u, v, rx, ry, taper, soft) * near
+        cover = self.coverage(u, v, rx, ry, taper, soft) * near
         if bite:
-            cover *= 1 - self.cover(u, v - bite, rx, ry, taper, soft)
+            cover *= 1 - self.coverage(u, v - bite, rx, ry, taper, soft)
         if keep:
             self.kept = np.zeros_like(self.u)
             self.kept[at] = cover
@@ -153,24 +193,24 @@ class Drawing:
         area = self.paint[(slice(None), *at)]
         area += cover * (colour - area)
 
-    def cover(self, u, v, rx, ry, taper, soft):
-        """The share of each pixel that is inside; v is in units of ry."""
+    def coverage(self, u, v, rx, ry, taper, soft) -> np.ndarray:
+        """The fraction of each pixel inside the ellipse, in [0, 1]; v is in units of ry."""
         rx = rx * np.clip(1 + taper * v, 0.25, 2) if taper else rx
         u = u / rx
         level = 1 - u * u - v * v
         if soft:
             level = np.clip(level, 0, 1)
             return soft * level * level * (3 - 2 * level)
-        # The level by its slope is, to first order, twice the distance from the edge.
+        # To first order, level / slope is twice the distance from the edge.
         slope = np.sqrt((u / rx) ** 2 + (v / ry) ** 2 + np.float32(1e-6))
         return np.clip(0.5 + level * (self.size / 4) / slope, 0, 1)
 
-    def eggs(self, x, y, *args, angle=0, **options):
-        """One and its mirror image."""
+    def eggs(self, x, y, *args, angle: Any = 0, **options) -> None:
+        """Paint an egg at (x, y) and its mirror image at (-x, y)."""
         for side in (-1, 1):
             self.egg(side * x, y, *args, angle=side * angle, **options)
 
-    def ears(self, x, y, rx, ry, outer, inner, angle=0, taper=0):
+    def ears(self, x, y, rx, ry, outer, inner, angle: Any = 0, taper=0.0) -> None:
         self.eggs(x, y, rx, ry, outer, angle=angle, taper=taper, depth=-0.05)
         self.eggs(x, y + 0.1 * ry, 0.6 * rx, 0.7 * ry, inner, angle=angle, taper=taper, depth=-0.05)
 
@@ -196,7 +236,7 @@ class Drawing:
                 self.egg(ex, y + 0.6 * r, 0.6 * r, 0.32 * r, self.fur if self.eye == "wide" else self.ink, inside=True)
 
     def snout(self, y, nose, size):
-        """The mouth's two halves meet at height y, below a nose of that colour and size."""
+        """Paint a mouth whose two halves meet at height y, below a nose of that colour and size."""
         drop = 0.005 + 0.09 * self.mouth
         self.egg(0, y + 0.03 + drop, 0.065, drop, self.ink, depth=0.14, keep=True)
         self.egg(0, y + 0.04 + 1.8 * drop, 0.05, 0.8 * drop, self.pink, depth=0.14, inside=True)

@@ -1,7 +1,7 @@
-"""A folder of pictures -> `Images`: decoded once on all cores, and from then on a memory-mapped file.
+"""Load a folder of pictures: decode them once on all cores, then memory-map the result.
 
-That file lies, with a small info.json, in the cache under a key made of all that it depends on. The two are written
-beside their place and then renamed as one, so that what is there is whole.
+The decoded pixels lie in the cache, in a folder whose name is a hash of everything that they depend on. That folder is
+written under a temporary name and renamed when it is complete.
 """
 
 import collections
@@ -27,235 +27,260 @@ from gan_tf.common.files import cache_folder
 from gan_tf.config import Config
 from gan_tf.data.decoding import (
     SUFFIXES,
-    colour,
-    in_order,
+    Failed,
+    attempt,
     is_grey,
-    or_reason,
+    map_in_order,
+    parse_colour,
     pillow_warnings,
     read_square,
     write_squares,
 )
-from gan_tf.data.images import ImageDataset
+from gan_tf.data.images import ImageDataset, rows_with_labels
 
-FORMAT = 1  # Of what lies in the cache; one more whenever the same pictures would become other pixels.
+FORMAT = 1  # Part of the cache key. Increase it when the same pictures decode to different pixels.
 
 
 class File(NamedTuple):
     """A picture file in the folder."""
 
-    name: str  # its path from there, with / between the parts
-    size: int  # in bytes; -1 where the name leads to no file
-    changed: int  # when, in nanoseconds
+    name: str  # relative to the folder, with / as separator
+    size: int  # in bytes; -1 if the name leads to no regular file
+    changed: int  # modification time in nanoseconds
 
     @property
     def label(self) -> str:
-        """The first folder on the way to it, or "" where there is none."""
+        """The top-level subfolder that the file is in, or "" if it is in none."""
         return self.name.split("/")[0] if "/" in self.name else ""
 
 
 @dataclasses.dataclass(frozen=True)
 class Decoded:
-    """What the cache holds of a folder."""
+    """A folder's entry in the cache."""
 
     pixels: np.ndarray  # uint8 (N, image_size, image_size, 1 or 3), read-only and memory-mapped
     fingerprint: str  # SHA-256 of the pixels
-    bad: dict[str, str]  # name -> reason of each file that cannot be read
-    same: dict[str, str]  # name -> the name before it that holds the same bytes
+    bad: dict[str, str]  # name of each file that cannot be read -> reason
+    duplicate_of: dict[str, str]  # name of each exact copy -> name of the first file with the same bytes
 
 
-def load_folder(path: Path, config: Config, name: str = "") -> ImageDataset:
-    """All pictures in a folder and in the folders in it, in the order of their names, as one size and one channel
-    (where all of them are grey) or three. Hidden files, and those not named like pictures, are passed over.
+def load_folder(path: str | Path, config: Config, name: str = "") -> ImageDataset:
+    """Load all pictures in a folder and its subfolders, sorted by path.
 
-    Labels are the names of the folders in `path`, and config.label chooses among them. Where pictures lie in `path`
-    itself and are not left out by that choice, there are no labels, as theirs would be unknown. A picture that
-    cannot be read, or was there before, byte for byte, is left out and named. Raises InputError.
+    Images are uint8 (N, image_size, image_size, channels) with 1 channel if all pictures are grey, else 3. Hidden
+    files and files without a picture's suffix are ignored. Unreadable files and exact copies are skipped and listed in
+    `skipped`.
+
+    The labels are the names of the top-level subfolders, and config.label filters by them. If pictures lie outside
+    of subfolders and are not filtered out, there are no labels.
+
+    Args:
+        path: the folder; ~ is expanded.
+        config: image_size, fit, background, label and max_bad are used.
+        name: of the data set; by default the folder's.
+
+    Raises InputError for a folder that is missing, unreadable or without pictures, for an unknown label, for more
+    than config.max_bad unreadable files, and for a cache that cannot be written.
     """
-    colour(config.background)
+    parse_colour(config.background)
     folder = Path(path).expanduser()
-    found, passed = find(folder)
+    files, unvisited = find_pictures(folder)
     name = name or folder.resolve().name
-    files, label_names = choose(found, config.label, name)
-    place = cache_folder() / "gan_tf" / key(folder, files, config)
-    decoded = cached(place) or make(place, folder, files, config)
-    check_usable(folder, files, decoded.bad, decoded.same, config)
-    same = {copy: f"the same file as {first}" for copy, first in decoded.same.items()}
-    left_out = decoded.bad | passed | same
-    # File names may hold bytes that are no text, which could not be printed.
-    skipped = tuple(f"{file}: {why}".encode(errors="backslashreplace").decode() for file, why in left_out.items())
+    files, label_names = filter_files(files, config.label, name)
+    entry = cache_folder() / "gan_tf" / cache_key(folder, files, config)
+    decoded = read_cache(entry) or build_cache(entry, folder, files, config)
+    check_usable(folder, files, decoded.bad, decoded.duplicate_of, config)
+    copies = {copy: f"duplicate of {first}" for copy, first in decoded.duplicate_of.items()}
+    reasons = decoded.bad | unvisited | copies
+    # File names can contain bytes that are not text and cannot be printed.
+    skipped = tuple(f"{file}: {why}".encode(errors="backslashreplace").decode() for file, why in reasons.items())
     if skipped:
         few = "; ".join(skipped[:3]) + ("; ..." if len(skipped) > 3 else "")
-        print(f"gan_tf: {len(skipped):,} of {len(files):,} files in {folder} left out: {few}", file=sys.stderr)
-    kept = [file.label for file in files if file.name not in left_out]
+        print(f"gan_tf: skipped {len(skipped):,} of {len(files):,} files in {folder}: {few}", file=sys.stderr)
+    kept = [file.label for file in files if file.name not in reasons]
     label_names = label_names if all(kept) else ()
     labels = np.array([label_names.index(label) for label in kept]) if label_names else None
     return ImageDataset(name, decoded.pixels, labels, str(folder.resolve()), label_names, skipped, decoded.fingerprint)
 
 
-def find(folder: Path) -> tuple[list[File], dict[str, str]]:
-    """The picture files in a folder, sorted by name; and each folder in it that was not entered, with the reason.
-    Raises InputError."""
+def find_pictures(folder: Path) -> tuple[list[File], dict[str, str]]:
+    """The picture files in a folder and its subfolders, sorted by name; and subfolder -> reason for each one that was
+    not visited. Raises InputError if there are no pictures."""
     if not os.path.isdir(folder):
         why = "is a file" if os.path.exists(folder) else "does not exist"
         raise InputError(f"{folder} {why}; name a folder of pictures.")
-    files, passed, others = [], {}, collections.Counter()
-    seen = {str(folder.resolve()), *map(str, folder.resolve().parents)}
+    files, unvisited, others = [], {}, collections.Counter()
+    visited = {str(folder.resolve()), *map(str, folder.resolve().parents)}
 
-    def refused(error: OSError) -> None:
+    def skip_folder(error: OSError) -> None:
         if Path(error.filename) == folder:
-            raise InputError(f"The folder {folder} cannot be read ({error.strerror}); name one that can be.")
-        passed[Path(error.filename).relative_to(folder).as_posix()] = error.strerror
+            raise InputError(f"The folder {folder} cannot be read ({error.strerror}); name one that you can read.")
+        unvisited[Path(error.filename).relative_to(folder).as_posix()] = str(error.strerror)
 
-    for here, folders, names in os.walk(folder, onerror=refused, followlinks=True):
-        prefix = "" if Path(here) == folder else Path(here).relative_to(folder).as_posix() + "/"
-        folders[:], again = enter(here, folders, seen)
-        passed |= {prefix + name: "a link to a folder that is read anyway" for name in again}
-        for name in [name for name in names if not hidden(name)]:
+    for current, subfolders, names in os.walk(folder, onerror=skip_folder, followlinks=True):
+        prefix = "" if Path(current) == folder else Path(current).relative_to(folder).as_posix() + "/"
+        subfolders[:], repeated = unvisited_subfolders(current, subfolders, visited)
+        unvisited |= {prefix + name: "link to a folder that is already included" for name in repeated}
+        for name in [name for name in names if not is_hidden(name)]:
             suffix = os.path.splitext(name)[1].lower()
             if suffix in SUFFIXES:
-                files.append(stat(os.path.join(here, name), prefix + name))
+                files.append(picture_file(os.path.join(current, name), prefix + name))
             else:
-                others[suffix or "without an ending"] += 1
+                others[suffix or "without a suffix"] += 1
     if not files:
-        held = ", ".join(f"{count} {kind}" for kind, count in others.most_common(5)) or "nothing"
-        raise InputError(f"{folder} holds no pictures, that is, files named {', '.join(SUFFIXES)}; it holds {held}.")
-    return sorted(files), passed
+        contents = ", ".join(f"{count} {kind}" for kind, count in others.most_common(5)) or "no files"
+        raise InputError(
+            f"{folder} contains no pictures ({', '.join(SUFFIXES)}), only {contents}; name a folder of pictures."
+        )
+    return sorted(files), unvisited
 
 
-def enter(here: str, folders: list[str], seen: set[str]) -> tuple[list[str], list[str]]:
-    """Which of the folders in `here` to enter, and which not again: to follow a link that leads back would never
-    end. Adds to `seen`, the real paths of all that are entered."""
-    first, again = [], []
-    # Links last, so that a folder that is there itself gives its own name as the label.
-    links = {name: os.path.islink(os.path.join(here, name)) for name in folders if not hidden(name)}
-    for name in sorted(links, key=lambda name: (links[name], name)):
-        real = os.path.realpath(os.path.join(here, name))
-        (again if real in seen else first).append(name)
-        seen.add(real)
-    return first, again
+def unvisited_subfolders(folder: str, names: list[str], visited: set[str]) -> tuple[list[str], list[str]]:
+    """Split the subfolders of `folder` into those to visit and those visited already: following a link back to one
+    would never end. Adds the real paths of the former to `visited`."""
+    new, repeated = [], []
+    # Links last, so that the label of a folder that is also linked to is its own name.
+    is_link = {name: os.path.islink(os.path.join(folder, name)) for name in names if not is_hidden(name)}
+    for name in sorted(is_link, key=lambda name: (is_link[name], name)):
+        real = os.path.realpath(os.path.join(folder, name))
+        (repeated if real in visited else new).append(name)
+        visited.add(real)
+    return new, repeated
 
 
-def hidden(name: str) -> bool:
+def is_hidden(name: str) -> bool:
     return name.startswith(".") or name == "__MACOSX"
 
 
-def stat(path: str, name: str) -> File:
-    # Else it is a link to nowhere, or a pipe, which to open would take forever.
+def picture_file(path: str, name: str) -> File:
+    # A name that leads to no regular file is a broken link, or a FIFO: opening one would block.
     status = os.stat(path) if os.path.isfile(path) else None
     return File(name, status.st_size, status.st_mtime_ns) if status else File(name, -1, 0)
 
 
-def choose(files: list[File], wanted: tuple[str, ...], name: str) -> tuple[list[File], tuple[str, ...]]:
-    """The files with these labels, or all where none are wanted; and the names of all labels. Raises InputError."""
+def filter_files(files: list[File], wanted: tuple[str, ...], name: str) -> tuple[list[File], tuple[str, ...]]:
+    """The files with one of the wanted labels, or all if none are wanted; and the names of all labels. Raises
+    InputError for an unknown label."""
     label_names = tuple(sorted({file.label for file in files} - {""}))
     if not wanted:
         return files, label_names
-    # -1 is no label's position, so that files without one are never chosen.
+    # Files without a label get the index -1, which no label has.
     labels = np.array([label_names.index(file.label) if file.label else -1 for file in files])
-    rows = ImageDataset(name, np.arange(len(files)), labels if label_names else None, "", label_names).choose(wanted)
-    return [files[row] for row in rows.images], label_names
+    rows = rows_with_labels(name, labels if label_names else None, label_names, wanted)
+    return [files[row] for row in rows], label_names
 
 
-def key(folder: Path, files: list[File], config: Config) -> str:
-    """A name for all that the pixels depend on."""
-    options = [FORMAT, config.image_size, config.fit, colour(config.background)]
+def cache_key(folder: Path, files: list[File], config: Config) -> str:
+    """A hash of everything that the pixels depend on."""
+    options = [FORMAT, config.image_size, config.fit, parse_colour(config.background)]
     return hashlib.sha256(json.dumps([str(folder.resolve()), options, files]).encode()).hexdigest()[:32]
 
 
-def cached(place: Path) -> Decoded | None:
-    """What lies in the cache; None where nothing does, or something that is not whole."""
+def read_cache(entry: Path) -> Decoded | None:
+    """The cache entry in this folder, or None if it is absent or damaged."""
     try:
-        info = json.loads((place / "info.json").read_text())
-        if os.path.getsize(place / "pixels.npy") != info.pop("bytes"):
+        info = json.loads((entry / "info.json").read_text())
+        if os.path.getsize(entry / "pixels.npy") != info.pop("bytes"):
             return None
-        return Decoded(np.load(place / "pixels.npy", mmap_mode="r", allow_pickle=False), **info)
+        return Decoded(np.load(entry / "pixels.npy", mmap_mode="r", allow_pickle=False), **info)
     except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
-def make(place: Path, folder: Path, files: list[File], config: Config) -> Decoded:
-    """Decode the files into the cache, or leave nothing there. Raises InputError."""
-    base = place.parent
+def build_cache(entry: Path, folder: Path, files: list[File], config: Config) -> Decoded:
+    """Decode the files into the cache entry. If that fails, nothing is left behind. Raises InputError."""
+    cache = entry.parent
     try:
-        base.mkdir(parents=True, exist_ok=True)
-        for leftover in base.glob(".new-*"):  # Of a process that was killed; none takes longer than a day.
-            with contextlib.suppress(FileNotFoundError):
-                if leftover.stat().st_mtime < time.time() - 24 * 60 * 60:
-                    shutil.rmtree(leftover, ignore_errors=True)
-        with tempfile.TemporaryDirectory(prefix=".new-", dir=base) as temporary:
-            new = Path(temporary, "whole")
+        cache.mkdir(parents=True, exist_ok=True)
+        remove_stale(cache)
+        with tempfile.TemporaryDirectory(prefix=".new-", dir=cache) as temporary:
+            new = Path(temporary, "entry")
             new.mkdir()
             decode(new, folder, files, config)
             try:
-                os.rename(new, place)
-            except OSError:  # There is one: by a process that was quicker, or one that is not whole.
-                if cached(place) is None:
-                    os.rename(place, Path(temporary, "damaged"))
-                    os.rename(new, place)
-        return cached(place)
+                os.rename(new, entry)
+            except OSError:  # There is one already: a faster process has made it, or it is damaged.
+                if read_cache(entry) is None:
+                    os.rename(entry, Path(temporary, "damaged"))
+                    os.rename(new, entry)
+        if decoded := read_cache(entry):
+            return decoded
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
     except OSError as error:
-        needed = math.ceil(len(files) * 3 * config.image_size**2 / 1e6)
+        megabytes = math.ceil(len(files) * 3 * config.image_size**2 / 1e6)
         raise InputError(
-            f"{base} must hold up to {needed:,} MB of decoded pictures, but cannot ({error.strerror}); make room "
+            f"{cache} has to hold up to {megabytes:,} MB of decoded pictures, but cannot ({error.strerror}); make room "
             "there, or set the environment variable KERAS_HOME to another folder."
         ) from error
 
 
+def remove_stale(cache: Path) -> None:
+    """Delete the temporary folders that killed processes left behind. No process decodes for longer than a day."""
+    for leftover in cache.glob(".new-*"):
+        with contextlib.suppress(FileNotFoundError):
+            if leftover.stat().st_mtime < time.time() - 24 * 60 * 60:
+                shutil.rmtree(leftover, ignore_errors=True)
+
+
 def decode(new: Path, folder: Path, files: list[File], config: Config) -> None:
     """Write pixels.npy and info.json into `new`, with few pictures in memory. Raises InputError and OSError."""
-    # Threads, as Pillow lets go of Python's lock while it decodes and resizes. Processes were not faster.
+    # Threads suffice: Pillow releases the global interpreter lock while it decodes and resizes. Processes were not
+    # faster.
     with pillow_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
-        grey = dict(zip(files, pool.map(lambda file: header(folder, file), files), strict=True))
-        bad = {file.name: why for file, why in grey.items() if isinstance(why, str)}
-        same = duplicates(pool, folder, [file for file in files if file.name not in bad])
-        check_usable(folder, files, bad, same, config)
-        left = [file for file in files if file.name not in bad and file.name not in same]
-        channels = 1 if all(grey[file] for file in left) else 3
-        shape = (len(left), config.image_size, config.image_size, channels)
+        grey = dict(zip(files, pool.map(lambda file: read_header(folder, file), files), strict=True))
+        bad = {file.name: result.reason for file, result in grey.items() if isinstance(result, Failed)}
+        duplicate_of = find_duplicates(pool, folder, [file for file in files if file.name not in bad])
+        check_usable(folder, files, bad, duplicate_of, config)
+        kept = [file for file in files if file.name not in bad and file.name not in duplicate_of]
+        channels = 1 if all(grey[file] for file in kept) else 3
+        shape = (len(kept), config.image_size, config.image_size, channels)
         if shutil.disk_usage(new).free < math.prod(shape):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        print(f"Decoding {len(left):,} pictures, once, into {new.parent.parent}")
-        squares = in_order(pool, lambda file: or_reason(read_square, folder / file.name, channels, config), left)
-        fingerprint, unread = write_squares(new / "pixels.npy", squares, shape)
-    bad = dict(sorted({**bad, **{left[row].name: why for row, why in unread.items()}}.items()))
-    check_usable(folder, files, bad, same, config)
+        print(f"Decoding {len(kept):,} pictures into {new.parent.parent} (only this once)")
+        squares = map_in_order(pool, lambda file: attempt(read_square, folder / file.name, channels, config), kept)
+        fingerprint, failures = write_squares(new / "pixels.npy", squares, shape)
+    bad = dict(sorted({**bad, **{kept[row].name: reason for row, reason in failures.items()}}.items()))
+    check_usable(folder, files, bad, duplicate_of, config)
     size = os.path.getsize(new / "pixels.npy")
-    info = {"bytes": size, "fingerprint": fingerprint, "bad": bad, "same": same}
+    info = {"bytes": size, "fingerprint": fingerprint, "bad": bad, "duplicate_of": duplicate_of}
     (new / "info.json").write_text(json.dumps(info))
 
 
-def header(folder: Path, file: File) -> bool | str:
-    """Whether a picture is grey; or, as a str, why it cannot be read."""
+def read_header(folder: Path, file: File) -> bool | Failed:
+    """Whether a picture is grey, or why it cannot be read."""
     if file.size <= 0:
-        return "it is empty" if file.size == 0 else "it leads to no file"
-    return or_reason(is_grey, folder / file.name)
+        return Failed("empty file" if file.size == 0 else "broken link or special file")
+    return attempt(is_grey, folder / file.name)
 
 
-def duplicates(pool: Executor, folder: Path, files: list[File]) -> dict[str, str]:
-    """The name of each file that holds the bytes of one before it -> the name of that one."""
+def find_duplicates(pool: Executor, folder: Path, files: list[File]) -> dict[str, str]:
+    """Name of each file whose bytes equal those of an earlier one -> name of the first such file."""
 
     def sha256(file: File) -> bytes:
         return hashlib.sha256((folder / file.name).read_bytes()).digest()
 
     sizes = collections.Counter(file.size for file in files)
-    alike = [file for file in files if sizes[file.size] > 1]  # None of the others need be read.
-    first, same = {}, {}
-    for file, digest in zip(alike, pool.map(lambda file: or_reason(sha256, file), alike), strict=True):
-        if isinstance(digest, bytes) and first.setdefault(digest, file.name) != file.name:
-            same[file.name] = first[digest]
-    return same
+    candidates = [file for file in files if sizes[file.size] > 1]  # Files of a unique size need not be read.
+    first: dict[bytes, str] = {}
+    duplicate_of = {}
+    for file, digest in zip(candidates, pool.map(lambda file: attempt(sha256, file), candidates), strict=True):
+        if not isinstance(digest, Failed) and first.setdefault(digest, file.name) != file.name:
+            duplicate_of[file.name] = first[digest]
+    return duplicate_of
 
 
-def check_usable(folder: Path, files: list[File], bad: dict[str, str], same: dict[str, str], config: Config) -> None:
-    """Raises InputError where more than config.max_bad of the different files are bad, or fewer than 2 are good."""
-    different = len(files) - len(same)
-    named = "; ".join(f"{name}: {why}" for name, why in list(bad.items())[:3])
-    if len(bad) > config.max_bad * different:
+def check_usable(
+    folder: Path, files: list[File], bad: dict[str, str], duplicate_of: dict[str, str], config: Config
+) -> None:
+    """Raise InputError if more than a share config.max_bad of the distinct files is bad, or fewer than 2 are good."""
+    distinct = len(files) - len(duplicate_of)
+    examples = "; ".join(f"{name}: {why}" for name, why in list(bad.items())[:3])
+    if len(bad) > config.max_bad * distinct:
         raise InputError(
-            f"{len(bad)} of {different} pictures in {folder} cannot be read ({named}); remove them, or allow a larger "
-            f"share than --max-bad {config.max_bad:g}."
+            f"{len(bad)} of {distinct} pictures in {folder} cannot be read ({examples}); remove them, or raise "
+            f"--max-bad above {config.max_bad:g}."
         )
-    if different - len(bad) < 2:
+    if distinct - len(bad) < 2:
         raise InputError(
-            f"{folder} holds {different - len(bad)} different pictures that can be read, but to learn from takes 2."
+            f"{folder} contains fewer than 2 distinct pictures that can be read; add some, or name another folder."
         )

@@ -1,4 +1,4 @@
-"""`Images`, which every loader returns, and the batches of a run that are drawn from them."""
+"""`ImageDataset`, which every loader returns, its training rows, and the batches that a run draws from them."""
 
 import dataclasses
 import functools
@@ -17,21 +17,22 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class ImageDataset:
-    """What a run learns from."""
+    """Images with their labels and origin."""
 
-    name: str  # the data set's
-    # uint8 (N, height, width, channels); may be memory-mapped and larger than memory. Take rows: images[:] is all.
+    name: str
+    # uint8 (N, height, width, channels) in [0, 255], 1 or 3 channels. May be memory-mapped and larger than memory:
+    # index a few rows at a time, as images[:] reads all of them.
     images: "np.ndarray | LazyImages"
-    labels: np.ndarray | None  # integers (N,), positions in label_names; None where there are none
+    labels: np.ndarray | None  # integers (N,), indices into label_names; None if the images have no labels
     source: str  # where they came from, for a person to read
     label_names: tuple[str, ...] = ()
-    skipped: tuple[str, ...] = ()  # of a folder: each file that was left out, with the reason
-    sha256: str = ""  # what stands for the pixels, where the loader knows it
+    skipped: tuple[str, ...] = ()  # "file: reason" for each file of a folder that was not used
+    sha256: str = ""  # a hash that identifies the pixels, if the loader knows one
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of the pixels, by which a resumed run knows that its data is still the same."""
-        return self.sha256 or hashlib.sha256(np.ascontiguousarray(self.images)).hexdigest()
+        """A SHA-256 that identifies the pixels. A resumed run compares it to verify that its data is unchanged."""
+        return self.sha256 or hashlib.sha256(np.ascontiguousarray(self.images[:]).data).hexdigest()
 
     def __len__(self) -> int:
         return len(self.images)
@@ -39,45 +40,64 @@ class ImageDataset:
     @property
     def shape(self) -> tuple[int, int, int]:
         """(height, width, channels) of one image."""
-        return self.images.shape[1:]
+        _, height, width, channels = self.images.shape
+        return height, width, channels
 
-    def choose(self, names: tuple[str, ...]) -> "ImageDataset":
-        """Only the images with these labels. Raises InputError where there is no such label."""
-        if self.labels is None:
-            raise InputError(f"{self.name} has no labels to choose by: leave --label out.")
-        unknown = [name for name in names if name not in self.label_names]
-        if unknown:
-            raise InputError(f"{self.name} has no label {unknown[0]!r}; its labels are {', '.join(self.label_names)}.")
-        chosen = np.isin(self.labels, [self.label_names.index(name) for name in names])
-        return dataclasses.replace(self, images=self.images[chosen], labels=self.labels[chosen], sha256="")
+    def filter_labels(self, names: tuple[str, ...]) -> "ImageDataset":
+        """The images with one of these labels, in the same order; label_names stays. Raises InputError for an unknown
+        label."""
+        rows = rows_with_labels(self.name, self.labels, self.label_names, names)
+        return dataclasses.replace(self, images=self.images[rows], labels=np.asarray(self.labels)[rows], sha256="")
+
+
+def rows_with_labels(
+    dataset: str, labels: np.ndarray | None, label_names: tuple[str, ...], wanted: tuple[str, ...]
+) -> np.ndarray:
+    """The sorted indices (n,) at which `labels`, integers (N,), is one of the `wanted` names.
+
+    Raises InputError, with the name of the data set, if it has no labels or not all of those.
+    """
+    if labels is None:
+        raise InputError(f"{dataset} has no labels: leave --label out.")
+    unknown = [name for name in wanted if name not in label_names]
+    if unknown:
+        raise InputError(f"{dataset} has no label {unknown[0]!r}; its labels are {', '.join(label_names)}.")
+    return np.flatnonzero(np.isin(labels, [label_names.index(name) for name in wanted]))
 
 
 class LazyImages:
-    """Like a uint8 array of images, `shape` (N, height, width, channels), each of which `make(rows)` makes when rows
-    are first taken: a run starts at once, and memory holds no more than it has seen."""
+    """An array of images, uint8 `shape` (N, height, width, channels), whose rows are computed on first access.
+
+    `render` maps indices (n,) to images (n, height, width, channels). So a run starts at once, and only the images
+    that it has used take time. Rendered rows are memoised.
+    """
 
     dtype = np.dtype(np.uint8)
 
-    def __init__(self, shape: tuple[int, int, int, int], make: Callable[[np.ndarray], np.ndarray]):
-        self.shape, self.make = shape, make
-        self.pixels, self.made = np.zeros(shape, self.dtype), np.zeros(len(self), bool)
+    def __init__(self, shape: tuple[int, int, int, int], render: Callable[[np.ndarray], np.ndarray]):
+        self.shape, self.render = shape, render
+        # The operating system allocates the zeros only when they are written to.
+        self.pixels, self.rendered = np.zeros(shape, self.dtype), np.zeros(len(self), bool)
 
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, rows) -> np.ndarray:
-        """`rows` as NumPy has it: a slice, or whole numbers (n,)."""
-        asked = np.unique(np.arange(len(self))[rows])
-        missing = asked[~self.made[asked]]
+    def __getitem__(self, rows: "slice | np.ndarray") -> np.ndarray:
+        """Index like a NumPy array, with a slice, integers (n,) or a boolean mask (N,)."""
+        wanted = np.unique(np.arange(len(self))[rows])
+        missing = wanted[~self.rendered[wanted]]
         if len(missing):
-            self.pixels[missing] = self.make(missing)
-            self.made[missing] = True
+            self.pixels[missing] = self.render(missing)
+            self.rendered[missing] = True
         return self.pixels[rows]
 
 
 def train_holdout_split(images: ImageDataset, config: Config) -> tuple[np.ndarray, np.ndarray]:
-    """The rows of `images` to train on and those that `held_out` keeps from it, both sorted: the same for every seed,
-    so that runs can be compared. None are held out where they would be too few to say anything."""
+    """The sorted indices of the training images and of the held-out images.
+
+    config.held_out of the images are held out, 256 at most, and none if they would be fewer than 16, which are too few
+    to measure anything. The split does not depend on config.seed, so that runs can be compared.
+    """
     count = min(256, round(config.held_out * len(images)))
     count = count if count >= 16 else 0
     order = np.random.default_rng(0).permutation(len(images))
@@ -85,15 +105,15 @@ def train_holdout_split(images: ImageDataset, config: Config) -> tuple[np.ndarra
 
 
 def steps_per_epoch(images: ImageDataset, config: Config) -> int:
-    """How many train steps make an epoch."""
+    """Training steps in an epoch: config.steps_per_epoch or, if that is 0, one pass over the training images."""
     return config.steps_per_epoch or len(train_holdout_split(images, config)[0]) // (config.batch_size * config.d_steps)
 
 
 def batches(images: ImageDataset, config: Config, start: int = 0) -> "tf.data.Dataset":
-    """The endless batches of a run, from step `start` on: uint8 (d_steps * batch_size, height, width, channels).
+    """The endless batches of a run from step `start` on: uint8 (d_steps * batch_size, height, width, channels).
 
-    Each pass is a new order of all images but those held out, drawn from (seed, pass), of which an incomplete last
-    batch is left out. So the batch of a step is the same whether the run came there in one go or was resumed.
+    Each pass shuffles the training images with (seed, pass) and drops an incomplete last batch. The batch of a step
+    therefore depends on seed and step only, and a resumed run gets the same batches as one that never stopped.
     """
     import tensorflow as tf
 
@@ -101,18 +121,18 @@ def batches(images: ImageDataset, config: Config, start: int = 0) -> "tf.data.Da
     rows, _ = train_holdout_split(images, config)
     steps_per_pass = len(rows) // size
 
-    def one_pass(number):
-        # Below zero, where no step's noise takes its seed from.
+    def one_pass(number: tf.Tensor) -> tf.data.Dataset:
+        # Negative, so shuffling never shares a seed with the latents.
         seed = tf.stack([tf.constant(config.seed, tf.int64), -1 - number])
-        order = tf.random.experimental.stateless_shuffle(tf.constant(rows), seed)
+        order = tf.random.experimental.stateless_shuffle(tf.constant(rows), seed)  # pyright: ignore[reportAttributeAccessIssue]
         return tf.data.Dataset.from_tensor_slices(order).batch(size, drop_remainder=True)
 
-    first, done = divmod(start, steps_per_pass)
-    order = tf.data.Dataset.range(first, tf.int64.max).flat_map(one_pass).skip(done)
+    first_pass, steps_done = divmod(start, steps_per_pass)
+    indices = tf.data.Dataset.range(first_pass, tf.int64.max).flat_map(one_pass).skip(steps_done)
 
-    def gather(chosen):
-        # By NumPy, as TensorFlow would have to hold all of a memory-mapped file in memory.
-        pixels = tf.numpy_function(lambda rows: images.images[rows], [chosen], tf.uint8)
+    def gather(indices: tf.Tensor) -> tf.Tensor:
+        # With NumPy, because tf.gather would load a memory-mapped file into memory.
+        pixels = tf.numpy_function(lambda rows: images.images[rows], [indices], tf.uint8)
         return tf.ensure_shape(pixels, (size, *images.shape))
 
-    return order.map(gather).prefetch(2)
+    return indices.map(gather).prefetch(2)

@@ -1,77 +1,99 @@
-"""A data set's name, or a folder's path -> `Images`. `python -m gan_tf.data` lists the names."""
+"""The named data sets: load one by its name, or a folder of pictures by its path. List them: python -m gan_tf.data"""
 
 import argparse
 import dataclasses
 import difflib
 import os
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
 from gan_tf.common.errors import InputError
-from gan_tf.config import Config, is_path
+from gan_tf.config import Config, is_path, preset_config
 from gan_tf.data.folder import load_folder
+from gan_tf.data.grey import Reader, load_grey, read_digits, read_idx, read_letters, read_npz
 from gan_tf.data.images import ImageDataset, train_holdout_split
-from gan_tf.data.sources import (
-    HubFile,
-    HubPictures,
-    KaggleFolder,
-    KerasFile,
-    Source,
-    Unavailable,
-    read_idx,
-    read_letters,
-)
+from gan_tf.data.sources import HubFile, HubPictures, KaggleFolder, KerasFile, Source, Unavailable
 
 
 @dataclasses.dataclass(frozen=True)
 class DataSet:
-    """What is known of a data set before it is loaded."""
+    """What is known about a data set before it is loaded."""
 
     name: str
-    what: str
+    description: str
     images: int
-    size: str  # height and width, in its files
-    licence: str  # of the images, in a word or two; data/README.md says more
-    page: str  # where people can read about it
-    sources: tuple[Source, ...] = ()  # of its files; none where it is embedded
-    read: Callable | None = None  # these files -> arrays (N, 28, 28) and (N,), of the grey sets
-    labels: tuple[str, ...] = ()  # the names of those labels
+    size: str  # height and width of the files' images, in pixels
+    licence: str  # of the images, in a word or two; data/README.md has the details
+    page: str  # the web page that describes it
+    sources: tuple[Source, ...] = ()  # of its files; empty if it is embedded
+    read: Reader | None = None  # grey sets only: reads the files
+    labels: tuple[str, ...] = ()  # grey sets only: the names of the labels; a folder's labels are its subfolders
 
 
 def load(config: Config) -> ImageDataset:
-    """The images that `config` asks for. Raises InputError where that cannot be, and Unavailable where only a
-    download failed."""
+    """The images of config.dataset with the labels config.label, uint8 (N, image_size, image_size, channels).
+
+    Raises:
+        Unavailable: if the data set is neither on this disk nor can be downloaded.
+        InputError: for unknown names and labels, unusable files, and too few images for one step.
+    """
     if is_path(config.dataset):
-        found = load_folder(Path(config.dataset), config)
+        dataset = load_folder(Path(config.dataset), config)
     elif config.dataset in DATASETS:
-        found = load_named(DATASETS[config.dataset], config)
+        dataset = load_named(DATASETS[config.dataset], config)
     else:
-        near = difflib.get_close_matches(config.dataset.lower(), DATASETS, n=1, cutoff=0.0)[0]
+        nearest = difflib.get_close_matches(config.dataset.lower(), DATASETS, n=1, cutoff=0.0)[0]
         raise InputError(
-            f"There is no data set {config.dataset!r}; there are {', '.join(DATASETS)} (did you mean {near}?), and "
-            "any folder of pictures by its path."
+            f"There is no data set {config.dataset!r} (did you mean {nearest}?); use one of {', '.join(DATASETS)}, or "
+            "the path of a folder of pictures."
         )
     needed = config.batch_size * config.d_steps
-    trained = len(train_holdout_split(found, config)[0])
-    if trained < needed:
+    training, held_out = train_holdout_split(dataset, config)
+    if len(training) < needed:
         raise InputError(
-            f"{found.name} has {trained} such images, fewer than the {needed} that one step draws (--batch-size "
-            f"{config.batch_size} times --d-steps {config.d_steps}); use a --batch-size of at most "
-            f"{trained // config.d_steps}."
-            + (f" (Another {len(found) - trained} are held out.)" if trained < len(found) else "")
+            f"{dataset.name} has {len(training)} images to train on"
+            + (f" ({len(held_out)} more are held out)" if len(held_out) else "")
+            + f", fewer than the {needed} of one step (--batch-size {config.batch_size} times --d-steps "
+            f"{config.d_steps}); use a --batch-size of at most {len(training) // config.d_steps}."
         )
-    return found
+    return dataset
+
+
+def load_or_fallback(
+    config: Config, fallback_config: Callable[[str], Config] = preset_config
+) -> tuple[Config, ImageDataset, str | None]:
+    """`load(config)`, or an embedded data set if that one is Unavailable: digits for a grey set, creatures for others.
+
+    Args:
+        config: what to load.
+        fallback_config: makes the Config of the embedded set from its name. Its dataset and label are overwritten:
+            of config.label, the labels that the embedded set has are kept.
+
+    Returns:
+        The Config that was loaded, its images, and None; or, with a fallback, a message that says why and which.
+
+    Raises InputError as `load` does. If the fallback cannot be loaded either, the error starts with that message.
+    """
+    try:
+        return config, load(config), None
+    except Unavailable as error:
+        fallback = DATASETS["digits" if DATASETS[config.dataset].labels else "creatures"]
+        message = f"{error}\nUsing {fallback.name} instead: {fallback.description}."
+    # The registry lists no labels for creatures, so falling back to them always means all species.
+    labels = tuple(name for name in config.label if name in fallback.labels)
+    config = dataclasses.replace(fallback_config(fallback.name), dataset=fallback.name, label=labels)
+    try:
+        return config, load(config), message
+    except InputError as error:
+        raise InputError(f"{message}\n{error}") from error
 
 
 def load_named(data: DataSet, config: Config) -> ImageDataset:
-    """What a person put into the data folder; else the embedded or downloaded files. Raises InputError."""
+    """A data set from the data folder if its files are there, else the embedded or downloaded one."""
     folder = data_dir(config.data_dir)
     own = own_files(data, folder)
     if own and own.suffix == ".npz":
-        return load_grey(data, [own], read_npz, config)
+        return load_grey(data.name, data.labels, [own], read_npz, config)
     if own:
         return load_folder(own, config, data.name)
     if data.name == "creatures":
@@ -81,99 +103,33 @@ def load_named(data: DataSet, config: Config) -> ImageDataset:
     try:
         paths = [source.get() for source in data.sources]
     except Unavailable as error:
-        looked_for = folder / (f"{data.name}.npz" if data.labels else data.name)
-        raise Unavailable(f"There is no {looked_for}, and {error}") from error
-    if data.labels:
-        return load_grey(data, paths, data.read, config)
+        expected = folder / (f"{data.name}.npz" if data.labels else data.name)
+        raise Unavailable(f"There is no {expected}, and {error}") from error
+    if data.read:
+        return load_grey(data.name, data.labels, paths, data.read, config)
     return load_dogs(paths[0], config) if data.name == "dogs" else load_folder(paths[0], config, data.name)
 
 
 def own_files(data: DataSet, folder: Path) -> Path | None:
-    """<name>/ or, of a grey set, <name>.npz in the data folder. Nothing there stands for what is embedded."""
+    """<name>/ or, for a grey set, <name>.npz in the data folder; None if there is neither. Embedded sets are never
+    looked for, so nothing in the data folder replaces them."""
+    if not data.sources:
+        return None
     candidates = [folder / data.name, *([folder / f"{data.name}.npz"] if data.labels else [])]
-    return next((path for path in candidates if data.sources and path.exists()), None)
+    return next((path for path in candidates if path.exists()), None)
 
 
 def data_dir(option: str | None) -> Path:
-    """Where a person's own data files are looked for."""
+    """The data folder: the option, else the environment variable GAN_TF_DATA, else data."""
     return Path(option or os.environ.get("GAN_TF_DATA") or "data")
 
 
-def fallback_of(name: str) -> str:
-    """The embedded data set, as grey or as colourful, that stands in where this one is Unavailable."""
-    return "digits" if DATASETS[name].labels else "creatures"
-
-
 def load_dogs(path: Path, config: Config) -> ImageDataset:
-    """A folder whose folders have names like n02085620-Chihuahua, of which the second part is the label."""
-    breeds = {folder.name.partition("-")[2]: folder.name for folder in path.iterdir()}
-    wanted = tuple(breeds.get(label, label) for label in config.label)
-    found = load_folder(path, dataclasses.replace(config, label=wanted), "dogs")
-    return dataclasses.replace(found, label_names=tuple(name.partition("-")[2] for name in found.label_names))
-
-
-def load_grey(data: DataSet, paths: list[Path], read: Callable, config: Config) -> ImageDataset:
-    """What `read` makes of the files: only the images of config.label, at config.image_size. Raises InputError."""
-    images, labels = read(*paths)
-    last = len(data.labels) - 1
-    if (labels > last).any():
-        raise InputError(f"{paths[0]} has labels up to {labels.max()}, but those of {data.name} are 0 to {last}.")
-    source = ", ".join(map(str, paths)) or "inside scikit-learn"
-    found = ImageDataset(data.name, images[..., np.newaxis], labels, source, data.labels)
-    found = found.choose(config.label) if config.label else found
-    return found if config.image_size == 28 else resized(found, config.image_size)
-
-
-def resized(found: ImageDataset, size: int) -> ImageDataset:
-    """Grey images at another size, by Pillow, whose filters are antialiased when they make smaller."""
-    from PIL import Image
-
-    images = np.empty((len(found), size, size, 1), np.uint8)
-    for large, small in zip(images, found.images, strict=True):
-        large[..., 0] = Image.fromarray(small[..., 0]).resize((size, size), Image.Resampling.BICUBIC)
-    return dataclasses.replace(found, images=images, sha256="")
-
-
-def read_digits() -> tuple[np.ndarray, np.ndarray]:
-    """The 1,797 digits of 8x8 pixels inside scikit-learn, brought to MNIST's size and place."""
-    from PIL import Image
-    from sklearn.datasets import load_digits
-
-    digits = load_digits()
-    images = np.zeros((len(digits.images), 28, 28), np.uint8)
-    for image, small in zip(images, digits.images, strict=True):
-        # As MNIST has it, a digit fills 20x20 pixels in the middle. Its 17 grey levels become 256.
-        large = Image.fromarray((small * (255 / 16)).astype(np.uint8)).resize((20, 20), Image.Resampling.BICUBIC)
-        image[4:24, 4:24] = np.asarray(large)
-    return images, digits.target.astype(np.uint8)
-
-
-def read_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Images (N, 28, 28) and labels (N,), uint8, from an .npz like MNIST's of anyone's, with no trust in it."""
-    again = f"remove it to have the published {path.stem} downloaded"
-    try:
-        with zipfile.ZipFile(path) as members:  # Checks that it is one, where np.load takes anything else for a pickle.
-            keys = [name.removesuffix(".npy") for name in members.namelist()]
-        if not {"x_train", "y_train"} <= set(keys):
-            raise InputError(
-                f"{path} has the keys {', '.join(keys) or '(none)'}, but images and labels must be under x_train and "
-                f"y_train; {again}."
-            )
-        with np.load(path, allow_pickle=False) as arrays:
-            images, labels = np.asarray(arrays["x_train"]), np.asarray(arrays["y_train"])
-    except InputError:
-        raise
-    except Exception as error:  # NumPy, zipfile and zlib each have their own for a file that they cannot read.
-        pickled = "Object arrays" in str(error)
-        why = "it holds pickled objects, which are never opened" if pickled else f"it is damaged ({error})"
-        raise InputError(f"{path} cannot be used: {why}; {again}.") from error
-    good = images.ndim == 3 and images.shape[1:] == (28, 28) and labels.shape == images.shape[:1]
-    if not (good and images.dtype == labels.dtype == np.uint8):
-        raise InputError(
-            f"{path} holds x_train {images.dtype}{images.shape} and y_train {labels.dtype}{labels.shape}, but they "
-            f"must be uint8 (N, 28, 28) and uint8 (N,); {again}."
-        )
-    return images, labels
+    """A folder with subfolders like n02085620-Chihuahua, whose labels are the part after the first hyphen."""
+    folders = {folder.name.partition("-")[2]: folder.name for folder in path.iterdir()}
+    wanted = tuple(folders.get(label, label) for label in config.label)
+    dataset = load_folder(path, dataclasses.replace(config, label=wanted), "dogs")
+    return dataclasses.replace(dataset, label_names=tuple(name.partition("-")[2] for name in dataset.label_names))
 
 
 DIGITS, LETTERS = tuple("0123456789"), tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
@@ -219,43 +175,39 @@ DATASETS = {data.name: data for data in (
 # fmt: on
 
 
-def here(data: DataSet, folder: Path) -> str:
-    """Where on this disk a data set is."""
+def location(data: DataSet, folder: Path) -> str:
+    """Where a data set is on this disk, for a person to read."""
     if not data.sources:
         return "embedded"
     if own_files(data, folder):
         return "the data folder"
-    whole = all(source.cached() for source in data.sources)
-    return f"{data.sources[0].who}'s cache" if whole else "not yet"
+    complete = all(source.cached() for source in data.sources)
+    return f"{data.sources[0].host}'s cache" if complete else "not yet"
 
 
-def table(folder: Path) -> str:
-    """The registry for a terminal, with what is on this disk."""
+def terminal_table(folder: Path) -> str:
+    """The registry as text with aligned columns, and where each data set is on this disk."""
     rows = [("name", "images", "size", "licence", "downloaded from", "on this disk")]
     for data in DATASETS.values():
-        origin = f"{data.sources[0].who} {data.sources[0].name}" if data.sources else "-"
-        rows.append((data.name, f"{data.images:,}", data.size, data.licence, origin, here(data, folder)))
+        origin = f"{data.sources[0].host} {data.sources[0].name}" if data.sources else "-"
+        rows.append((data.name, f"{data.images:,}", data.size, data.licence, origin, location(data, folder)))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
 
 
-def markdown() -> str:
-    """The registry as the table of data/README.md."""
+def markdown_table() -> str:
+    """The registry as the table in data/README.md."""
     lines = ["| `--dataset` | what | images | size | licence | downloaded from |", "|" + " --- |" * 6]
     for data in DATASETS.values():
-        origin = [f"{source.who} [{source.name}]({source.url}), {source.version}" for source in data.sources]
-        cells = [f"[`{data.name}`]({data.page})", data.what, f"{data.images:,}", data.size, data.licence]
-        lines.append(f"| {' | '.join([*cells, '; '.join(origin) or 'embedded'])} |")
+        origins = [f"{source.host} [{source.name}]({source.url}), {source.version}" for source in data.sources]
+        cells = [f"[`{data.name}`]({data.page})", data.description, f"{data.images:,}", data.size, data.licence]
+        lines.append(f"| {' | '.join([*cells, '; '.join(origins) or 'embedded'])} |")
     return "\n".join(lines)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m gan_tf.data", description="Lists the data sets.")
-    parser.add_argument("--data-dir", help="the folder to look into for files of your own")
-    parser.add_argument("--markdown", action="store_true", help="print the table of data/README.md")
+    parser = argparse.ArgumentParser(prog="python -m gan_tf.data", description="List the data sets.")
+    parser.add_argument("--data-dir", help="the folder with your own data files (default: GAN_TF_DATA, else data)")
+    parser.add_argument("--markdown", action="store_true", help="print the table in data/README.md")
     options = parser.parse_args()
-    print(markdown() if options.markdown else table(data_dir(options.data_dir)))
-
-
-if __name__ == "__main__":
-    main()
+    print(markdown_table() if options.markdown else terminal_table(data_dir(options.data_dir)))

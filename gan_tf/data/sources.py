@@ -1,15 +1,14 @@
-"""What the public data sets are downloaded by, and how their files are read: with no trust in what comes.
+"""Download the public data sets, each with its host's own client, into that client's cache.
 
-A source names one version of its files, by a hash, a commit or a version number. The field's own clients download it
-into their own caches; whatever stops them, only what is whole is used.
+A source pins one version of its files by a hash, a commit or a version number. Nothing that arrives is trusted: a
+partial or altered download is never used.
 """
 
+import abc
 import dataclasses
 import errno
-import gzip
 import hashlib
 import importlib
-import io
 import os
 import socket
 import tempfile
@@ -17,52 +16,72 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 from gan_tf.common.errors import InputError
 from gan_tf.common.files import cache_folder
 
 
 class Unavailable(InputError):
-    """The data set exists, but could be had neither from this disk nor from the network."""
+    """The data set exists, but it is not on this disk and could not be downloaded."""
 
 
-class Source:
-    """Where files come from. `cached` gives the path on this disk of what is there and whole, or None; `fetch`
-    downloads it, and raises whatever its client does."""
+class Source(abc.ABC):
+    """One version of a file or folder on a host."""
 
-    who: str  # whose client downloads them, into whose cache
-    site: str  # what the addresses there begin with
-    name: str  # what this one ends with
+    host: str  # whose client downloads it, into whose cache
+    base_url: str
+    name: str  # `base_url` + `name` is its page or file
 
     @property
     def url(self) -> str:
-        return self.site + self.name
+        return self.base_url + self.name
+
+    @property
+    @abc.abstractmethod
+    def version(self) -> str:
+        """What pins it, for a person to read."""
+
+    @abc.abstractmethod
+    def cached(self) -> Path | None:
+        """Its path on this disk, or None if it is absent or incomplete."""
+
+    @abc.abstractmethod
+    def fetch(self) -> Path:
+        """Download it. Raises whatever the client raises."""
 
     def get(self) -> Path:
-        """The path on this disk, after a download where need be. Raises Unavailable, or InputError for the disk."""
+        """Its path on this disk, after a download if necessary.
+
+        Raises:
+            Unavailable: if it could not be downloaded.
+            InputError: if the disk is full or read-only, or the files are unusable.
+        """
         try:
             return self.cached() or self.fetch()
         except InputError:
             raise
-        except Exception as error:  # urllib, requests, httpx, ssl, sockets, the disk, a hash: clients pass on all.
+        except Exception as error:  # Clients pass on errors of urllib, requests, httpx, ssl and sockets unchanged.
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
                 raise InputError(
-                    f"{self.url} cannot be saved ({said(error)}); make room for {self.who}'s cache (data/README.md)."
+                    f"{self.url} cannot be saved ({message(error)}); make room for {self.host}'s cache "
+                    "(data/README.md says where it is)."
                 ) from error
-            raise Unavailable(f"{self.url} could not be downloaded ({said(error)}).") from error
+            raise Unavailable(f"{self.url} could not be downloaded ({message(error)}).") from error
 
 
 @dataclasses.dataclass(frozen=True)
 class KerasFile(Source):
-    """A file that Keras itself offers, in a folder of its cache."""
+    """A file that Keras hosts, in a subfolder of Keras's cache."""
 
     name: str
     sha256: str
     folder: str = ""
-    who, site = "Keras", "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
-    version = "SHA-256"
+    host, base_url = "Keras", "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
+
+    @property
+    def version(self) -> str:
+        return "SHA-256"
 
     @property
     def path(self) -> Path:
@@ -76,11 +95,14 @@ class KerasFile(Source):
 
         self.path.parent.mkdir(parents=True, exist_ok=True)
         before = socket.getdefaulttimeout()
-        socket.setdefaulttimeout(20)  # Seconds. Keras sets none: a network that swallows packets would hold us forever.
+        socket.setdefaulttimeout(20)  # Seconds. Keras sets no timeout, so a network that drops packets would hang us.
         try:
-            with tempfile.TemporaryDirectory(dir=self.path.parent) as beside:
-                options = {"file_hash": self.sha256, "cache_dir": beside, "cache_subdir": ""}
-                os.replace(keras.utils.get_file(self.name, self.url, **options), self.path)
+            # In a folder of its own, so that an existing file is replaced only by a complete, verified one.
+            with tempfile.TemporaryDirectory(dir=self.path.parent) as temporary:
+                file = keras.utils.get_file(
+                    self.name, self.url, file_hash=self.sha256, cache_dir=temporary, cache_subdir=""
+                )
+                os.replace(file, self.path)
         finally:
             socket.setdefaulttimeout(before)
         return self.path
@@ -88,20 +110,20 @@ class KerasFile(Source):
 
 @dataclasses.dataclass(frozen=True)
 class HubFile(Source):
-    """A file of one commit in a data set's repository on Hugging Face."""
+    """A file at one commit of a data set's repository on Hugging Face."""
 
     name: str
     commit: str
     file: str
-    sha256: str = ""  # where it is known; the commit alone has to do else
-    who, site = "Hugging Face", "https://huggingface.co/datasets/"
+    sha256: str = ""  # if the publisher states none, only the commit pins the file
+    host, base_url = "Hugging Face", "https://huggingface.co/datasets/"
 
     @property
     def version(self) -> str:
         return f"commit {self.commit[:7]}" + (", SHA-256" if self.sha256 else "")
 
-    def there(self) -> Path | None:
-        """Where the client has the file already, whole or not."""
+    def client_path(self) -> Path | None:
+        """Where the client has the file already, intact or not."""
         try:
             from huggingface_hub import try_to_load_from_cache
         except ImportError:
@@ -110,24 +132,24 @@ class HubFile(Source):
         return Path(path) if isinstance(path, str) else None
 
     def cached(self) -> Path | None:
-        path = self.there()
+        path = self.client_path()
         return path if path and self.sha256 in ("", sha256(path)) else None
 
     def fetch(self) -> Path:
-        hub = client("huggingface_hub")
-        if damaged := self.there():  # It would be given back as it is.
+        hub = import_client("huggingface_hub")
+        if damaged := self.client_path():  # The client would return it unchecked.
             damaged.resolve().unlink()
             damaged.unlink(missing_ok=True)
         path = Path(hub.hf_hub_download(self.name, self.file, revision=self.commit, repo_type="dataset"))
-        found = sha256(path)
-        if self.sha256 not in ("", found):
-            raise Unavailable(f"{self.url} sent {self.file} with the SHA-256 {found} instead of {self.sha256}.")
+        received = sha256(path)
+        if self.sha256 not in ("", received):
+            raise Unavailable(f"{self.url} sent {self.file} with the SHA-256 {received} instead of {self.sha256}.")
         return path
 
 
 @dataclasses.dataclass(frozen=True)
 class HubPictures(HubFile):
-    """The folder that the pictures in a .zip or .parquet file on Hugging Face are unpacked into, once."""
+    """A .zip or .parquet file of pictures on Hugging Face, unpacked once into a folder of Keras's cache."""
 
     @property
     def folder(self) -> Path:
@@ -140,20 +162,20 @@ class HubPictures(HubFile):
         archive = super().cached() or super().fetch()
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".new-", dir=self.folder.parent) as temporary:
-            unpack(archive, Path(temporary, "whole"))
-            if not self.cached():  # Another process may have been quicker.
-                os.rename(Path(temporary, "whole"), self.folder)
+            unpack(archive, Path(temporary, "unpacked"))
+            if not self.cached():  # Another process may have been faster.
+                os.rename(Path(temporary, "unpacked"), self.folder)
         return self.folder
 
 
 @dataclasses.dataclass(frozen=True)
 class KaggleFolder(Source):
-    """A folder in one version of a data set on Kaggle."""
+    """A subfolder of one version of a data set on Kaggle."""
 
     name: str
     number: int
-    inside: str
-    who, site = "Kaggle", "https://www.kaggle.com/datasets/"
+    subfolder: str
+    host, base_url = "Kaggle", "https://www.kaggle.com/datasets/"
 
     @property
     def version(self) -> str:
@@ -161,37 +183,38 @@ class KaggleFolder(Source):
 
     @property
     def base(self) -> Path:
-        # As kagglehub has it, but to import that takes a second.
+        # The same path as kagglehub's, whose import takes a second.
         return Path(os.environ.get("KAGGLEHUB_CACHE") or Path.home() / ".cache" / "kagglehub", "datasets", self.name)
 
     def cached(self) -> Path | None:
-        folder = self.base / "versions" / str(self.number) / self.inside
+        folder = self.base / "versions" / str(self.number) / self.subfolder
         return folder if (self.base / f"{self.number}.complete").exists() and folder.is_dir() else None
 
     def fetch(self) -> Path:
-        kagglehub = client("kagglehub")
+        kagglehub = import_client("kagglehub")
         try:
             path = kagglehub.dataset_download(f"{self.name}/versions/{self.number}")
-        except (ValueError, zipfile.BadZipFile, zlib.error):  # What came is no archive: nothing to go on with.
+        except (ValueError, zipfile.BadZipFile, zlib.error):  # Not an archive: resuming it would fail for ever.
             (self.base / f"{self.number}.archive").unlink(missing_ok=True)
             raise
-        if not Path(path, self.inside).is_dir():
-            raise InputError(f"{path} has no folder {self.inside}; remove it to get it again.")
-        return Path(path, self.inside)
+        if not Path(path, self.subfolder).is_dir():
+            raise InputError(f"{path} has no folder {self.subfolder}; remove it to download it again.")
+        return Path(path, self.subfolder)
 
 
-def said(error: Exception) -> str:
+def message(error: Exception) -> str:
+    """The error's message on one line, or its type's name if it has none."""
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def client(name: str):
-    """An optional package. Raises Unavailable where it is not installed, as then there is no way to the network."""
+def import_client(name: str) -> Any:
+    """Import a module of an optional package. Raises Unavailable if it is not installed."""
     try:
         return importlib.import_module(name)
     except ImportError as error:
         raise Unavailable(
-            f"to download it takes {name.partition('.')[0]}, which is not installed; install it by python -m pip "
-            'install -e ".[hub]" in the folder of gan_tf\'s repository.'
+            f"the download needs {name.partition('.')[0]}, which is not installed; run python -m pip install "
+            '-e ".[hub]" in the folder of gan_tf\'s repository.'
         ) from error
 
 
@@ -204,48 +227,35 @@ def sha256(path: Path) -> str:
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Write the pictures in a .zip or .parquet file into a new folder. Raises InputError, and OSError for the disk."""
+    """Write the pictures in a .zip or .parquet file into a new folder. Raises InputError for an unusable archive, and
+    OSError."""
     folder.mkdir()
     pictures = pictures_in_zip(archive) if archive.suffix == ".zip" else pictures_in_parquet(archive)
     try:
         for number, picture in enumerate(pictures):
-            # Under names of our own: those in the archive could lead anywhere.
+            # Not under the names in the archive, which could lead out of the folder.
             (folder / f"{number:06}.png").write_bytes(picture)
     except (OSError, InputError):
         raise
-    except Exception as error:  # zipfile, zlib and pyarrow each have their own for a file that they cannot read.
-        # The file itself, and not the client's link to it, which would be made again without a download.
-        raise InputError(f"{archive.resolve()} cannot be used ({said(error)}); remove it to get it again.") from error
+    except Exception as error:  # zipfile, zlib and pyarrow each raise their own types for a damaged file.
+        # Names the file itself. Removing the client's link to it would not trigger a download.
+        raise InputError(
+            f"{archive.resolve()} cannot be used ({message(error)}); remove it to download it again."
+        ) from error
 
 
 def pictures_in_zip(path: Path) -> Iterator[bytes]:
-    """The bytes of each picture in an archive; of several with the same name, which are copies, the first."""
+    """The bytes of each picture in an archive. Of several with the same file name, which are copies, only the first."""
     with zipfile.ZipFile(path) as archive:
-        first = {}
-        for path in archive.namelist():
-            name = path.rpartition("/")[2]
+        members: dict[str, str] = {}  # file name -> path in the archive
+        for member in archive.namelist():
+            name = member.rpartition("/")[2]
             if name.lower().endswith((".png", ".jpg", ".jpeg")) and not name.startswith("."):
-                first.setdefault(name, path)
-        yield from map(archive.read, first.values())
+                members.setdefault(name, member)
+        yield from map(archive.read, members.values())
 
 
 def pictures_in_parquet(path: Path) -> Iterator[bytes]:
-    """The bytes of each picture in the column `image`, where Hugging Face keeps bytes and, not used here, paths."""
-    for row in client("pyarrow.parquet").read_table(path, columns=["image"])["image"]:
+    """The bytes of each picture in the column `image`, in Hugging Face's layout: {"bytes": ..., "path": ...}."""
+    for row in import_client("pyarrow.parquet").read_table(path, columns=["image"])["image"]:
         yield row["bytes"].as_py()
-
-
-def read_idx(images: Path, labels: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Images (N, 28, 28) and labels (N,), uint8, from files in MNIST's first format whose hashes are right."""
-    with gzip.open(images) as x, gzip.open(labels) as y:  # After headers of 16 and 8 bytes.
-        return np.frombuffer(x.read()[16:], np.uint8).reshape(-1, 28, 28), np.frombuffer(y.read()[8:], np.uint8)
-
-
-def read_letters(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Images (N, 28, 28), upright, and labels (N,) from 0 for A on, uint8, from a parquet whose hash is right."""
-    from PIL import Image
-
-    pictures = [np.asarray(Image.open(io.BytesIO(picture))) for picture in pictures_in_parquet(path)]
-    labels = client("pyarrow.parquet").read_table(path, columns=["label"])["label"].to_numpy()
-    # As they were stored column by column, each lies mirrored on its side.
-    return np.stack(pictures).swapaxes(1, 2), labels.astype(np.uint8)
