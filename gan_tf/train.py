@@ -1,7 +1,7 @@
-"""Train a GAN: python -m gan_tf.train --dataset mnist --digit 5
+"""Train a GAN: python -m gan_tf.train --dataset mnist --label 5
 
-Everything the run makes lies in its folder: pictures of each epoch, the animation of them, curves, checkpoints,
-and generator.keras, which python -m gan_tf.generate draws new images with.
+A run writes everything into its own folder: a picture of samples after each epoch, their animation, the curves,
+checkpoints, and generator.keras, from which python -m gan_tf.generate draws new images.
 """
 
 import argparse
@@ -14,35 +14,54 @@ import sys
 import textwrap
 import time
 from pathlib import Path
-
-import tyro
+from typing import TYPE_CHECKING, Annotated
 
 from gan_tf.common.errors import InputError, exit_on_input_error
-from gan_tf.common.files import remove_partial_files
-from gan_tf.config import Config, preset_config
+from gan_tf.common.options import Checked, optional, parse_groups
+from gan_tf.config import GROUPS, Config, preset_config
+
+if TYPE_CHECKING:  # These import TensorFlow, for which --help does not wait.
+    from gan_tf.data.images import ImageDataset
+    from gan_tf.gan import GAN
+    from gan_tf.run.build import Phases
+    from gan_tf.run.callbacks import Checkpoint
+    from gan_tf.run.folder import Run
+
+# Short paragraphs, as tyro does not wrap them.
+DESCRIPTION = """Train a GAN: python -m gan_tf.train --dataset mnist --label 5
+
+The run's folder gets pictures, curves, checkpoints and generator.keras.
+
+Then draw new images: python -m gan_tf.generate RUN --out fakes.png"""
 
 # What may differ when a run is resumed: how long it is, and where its files lie now.
 MAY_CHANGE = {"epochs", "data_dir"}
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
-    config: tyro.conf.OmitArgPrefixes[Config]
-    run: Path | None = None
-    """The folder to make for this run. By default one in runs/, named by data set, labels and time, so that no
-    run overwrites another."""
-    resume: Path | None = None
-    """The folder of an earlier run to go on with, from its last checkpoint. Its options hold; only --epochs and
-    --data-dir may differ, as with another one the run would not be one run."""
+class RunOptions(Checked):
+    run: Annotated[Path | None, optional("DIR", "a new folder in runs/")] = None
+    """The folder to create for this run. The default name has the data set, the labels and the time, so that no run
+    overwrites another."""
+    resume: Annotated[Path | None, optional("DIR", "start a new run")] = None
+    """Continue the run in this folder from its last checkpoint, with the options it was started with. Only --epochs
+    and --data-dir may change."""
     fallback: bool = True
-    """Whether to train on digits or creatures, which need no network, under a warning, where the data set cannot be
-    had. On, so that every command works anywhere; --no-fallback makes that an error."""
+    """If the data set cannot be downloaded, warn and train on digits or creatures instead, which need no network.
+    With --no-fallback, that is an error."""
     tensorboard: bool = False
-    """Whether to write TensorBoard logs into the run's folder. Off, as they need the package tensorboard."""
+    """Also write TensorBoard logs into the run's folder. Needs the package tensorboard."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Options(RunOptions):
+    """What the command line asks for."""
+
+    config: Config = dataclasses.field(default_factory=Config)
 
 
 def parse(argv: list[str], defaults: Config | None = None) -> Options:
-    """The command line's options on top of `defaults`, or of its data set's preset."""
+    """The command line's options, on top of `defaults` or else of the data set's preset. Raises InputError."""
     if defaults is None:
         peek = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
         peek.add_argument("--dataset", default=Config.dataset)
@@ -50,84 +69,87 @@ def parse(argv: list[str], defaults: Config | None = None) -> Options:
         peek.add_argument("--loss", default=Config.loss)
         seen, _ = peek.parse_known_args(argv)
         defaults = preset_config(seen.dataset, preset=seen.preset, loss=seen.loss)
-    description = __doc__ + f"\nThe defaults shown are those of --dataset {defaults.dataset}."
-    return tyro.cli(
-        Options, prog="python -m gan_tf.train", description=description, args=argv, default=Options(defaults)
+    groups = {heading: [RunOptions, part] if heading == "output" else [part] for heading, part in GROUPS.items()}
+    source = f"--preset {defaults.preset}" if defaults.preset else f"--dataset {defaults.dataset}"
+    values = parse_groups(
+        groups,
+        dataclasses.asdict(defaults),
+        prog="python -m gan_tf.train",
+        description=f"{DESCRIPTION}\n\nDefaults shown are those of {source}.",
+        argv=argv,
     )
+    config = Config(**{field.name: values.pop(field.name) for field in dataclasses.fields(Config)})
+    return Options(config=config, **values)
 
 
-def begin(options: Options, argv: list[str]):
-    """A new run: its Run, Config, Images, and why its data set is not the one asked for (or None)."""
-    from gan_tf.data import registry as datasets
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What a run is about to do."""
+
+    config: Config
+    images: "ImageDataset"
+    phases: "Phases"  # the steps over which the step sizes decay, see `gan_tf.run.build`
+    fallback: str | None  # why the data set is not the one that was asked for
+
+
+def begin(options: Options, argv: list[str]) -> "tuple[Run, Job]":
+    """Make a new run's folder. Raises InputError."""
+    from gan_tf.data.registry import load, load_or_fallback
+    from gan_tf.run.build import first_phase
     from gan_tf.run.folder import Run
 
-    config, fallback = options.config, None
-    try:
-        images = datasets.load(config)
-    except datasets.Unavailable as error:
-        if not options.fallback:
-            raise
-        instead = datasets.fallback_of(config.dataset)
-        fallback = f"{error}\nThis run learns {instead} instead: {datasets.DATASETS[instead].what}."
-        labels = [name for name in config.label if name in datasets.DATASETS[instead].labels]
-        config = dataclasses.replace(
-            parse(argv, preset_config(instead, loss=config.loss)).config, dataset=instead, label=labels
+    config, message = options.config, None
+    if options.fallback:
+        config, images, message = load_or_fallback(
+            config, lambda name: parse(argv, preset_config(name, loss=config.loss)).config
         )
-        warn_of(fallback)
-        images = datasets.load(config)
-    return Run.create(options.run, config, images, fallback), config, images, fallback
+    else:
+        images = load(config)
+    return Run.create(options.run, config, images, message), Job(config, images, first_phase(images, config), message)
 
 
-def reopen(options: Options, argv: list[str]):
-    """The run of --resume, as `begin` returns a new one. Raises InputError where it would not be the same run."""
-    from gan_tf.data import registry as datasets
-    from gan_tf.run.folder import FORMAT, Run
+def reopen(run: "Run", argv: list[str]) -> "Job":
+    """What is left to do in the run of --resume. Raises InputError if it would not be the same run."""
+    from gan_tf.data.images import steps_per_epoch
+    from gan_tf.data.registry import load
+    from gan_tf.run.build import extend, first_phase
 
-    if options.run:
-        raise InputError("--run makes a new folder and --resume goes on in an old one: leave one of them out.")
-    run = Run.open(options.resume)
     before, record = run.read_config()
-    if record["format"] < FORMAT:
-        raise InputError(
-            f"{run.folder} was begun by an earlier gan_tf (format {record['format']}), whose training this one (format "
-            f"{FORMAT}) cannot go on with; start a new run. Drawing with the old one works."
-        )
     config = parse(argv, before).config
     old, new = dataclasses.asdict(before), dataclasses.asdict(config)
     differing = [name for name in old if old[name] != new[name] and name not in MAY_CHANGE]
-    if config.decay != "none" and config.epochs != before.epochs:
-        raise InputError(
-            f"{run.folder} cannot be made longer or shorter: its --decay {config.decay} ends at epoch {before.epochs}, "
-            "and with another end all of it would have been different. Start a new run."
-        )
     if differing:
         changes = ", ".join(f"--{name.replace('_', '-')} was {old[name]} and is now {new[name]}" for name in differing)
         raise InputError(f"{run.folder} cannot be resumed with other options: {changes}. Leave them out.")
-    images = datasets.load(config)
+    images = load(config)
     if images.fingerprint != record["data"]["fingerprint"]:
         raise InputError(
-            f"{run.folder} was trained on other images than {images.source} holds now; "
-            "restore those, or start a new run."
+            f"{run.folder} was trained on other images than {images.source} holds now: restore those, or start a new "
+            "run."
         )
-    remove_partial_files(run.folder)
-    fallback = record["data"]["fallback"]
-    if fallback:
-        warn_of(fallback)
-    return run, config, images, fallback
+    phases = record["phases"] or first_phase(images, before)
+    last_step = config.epochs * steps_per_epoch(images, config)
+    if config.decay != "none" and last_step < phases[-1][1]:
+        raise InputError(
+            f"{run.folder} cannot be made shorter: its step sizes decay until epoch {before.epochs}. Leave --epochs "
+            "out; Ctrl-C stops the run after any step."
+        )
+    return Job(config, images, extend(phases, last_step, config), record["data"]["fallback"])
 
 
-def warn_of(fallback: str) -> None:
-    """The warning that nobody can overlook."""
-    text = f"{fallback}\nTo have what you asked for, put it where data/README.md says, or try again with a network."
-    lines = [line for part in text.splitlines() for line in textwrap.wrap(part, 90)]
-    frame = "!" * 98
-    print(frame, *(f"!!  {line:90}  !!" for line in lines), frame, sep="\n", file=sys.stderr, flush=True)
+def warn_of(message: str) -> None:
+    """Print a warning that nobody can overlook: the data set is not the one that was asked for."""
+    text = f"{message}\nTo train on what you asked for, put it where data/README.md says, or try again with a network."
+    lines = [line for part in text.splitlines() for line in textwrap.wrap(part, 74)]
+    frame = "!" * 80
+    print(frame, *(f"!! {line:74} !!" for line in lines), frame, sep="\n", file=sys.stderr, flush=True)
 
 
-def announce(run, config: Config, images, gan, per_epoch: int) -> None:
-    """What is about to happen, in numbers."""
+def announce(run: "Run", job: "Job", gan: "GAN", per_epoch: int) -> None:
+    """Print what is about to happen, in numbers."""
     from gan_tf.run.folder import device
 
+    config, images = job.config, job.images
     labels = f", {' '.join(config.label)}" if config.label else ""
     size = "x".join(map(str, images.shape))
     print(f"data           {len(images):,} images of {size}: {images.name}{labels} ({images.source})")
@@ -135,17 +157,24 @@ def announce(run, config: Config, images, gan, per_epoch: int) -> None:
     print(f"generator      {gan.generator.count_params():,} parameters, from {config.latent_dim} random numbers")
     print(f"discriminator  {gan.discriminator.count_params():,} parameters")
     print(f"steps          {config.epochs} epochs of {per_epoch}, on {config.batch_size * config.d_steps} images each")
+    if len(job.phases) > 1:
+        first, last = (step // per_epoch for step in job.phases[-1])
+        print(
+            f"step sizes     decayed to 0 by epoch {first}, warm up again, and decay to 0 by epoch {last}: not the run "
+            f"that {last} epochs from the start would be"
+        )
     print(f"run            {run.folder}" + (f", from step {int(gan.step)} on" if int(gan.step) else ""), flush=True)
 
 
 @contextlib.contextmanager
-def ctrl_c_stops(save):
-    """While the block runs, Ctrl-C lets the step end and everything be saved; a second one stops at once."""
+def ctrl_c_stops(checkpoint: "Checkpoint"):
+    """While the block runs, Ctrl-C ends training after the current steps, with a checkpoint. A second one stops at
+    once."""
 
     def stop(number, frame):
-        # Not by print, which must not be called again while it is at work.
+        # os.write, because a signal may arrive within a print, which must not be entered twice.
         os.write(2, b"\nStopping after this step. Press Ctrl-C again to stop without saving.\n")
-        save.stop_requested = True
+        checkpoint.stop_requested = True
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
     before = signal.signal(signal.SIGINT, stop)
@@ -155,86 +184,99 @@ def ctrl_c_stops(save):
         signal.signal(signal.SIGINT, before)
 
 
-def finish(run, gan, per_epoch: int) -> None:
-    """The pictures of the whole run, made anew from what lies in its folder."""
+def finish(run: "Run", config: Config, step: int, epochs: int) -> None:
+    """Make the pictures of the whole run, and metrics.json, from what its folder holds."""
     import numpy as np
 
     from gan_tf.common.files import atomic_write
-    from gan_tf.measure.health import HEALTHY, chance_losses
+    from gan_tf.losses import chance_losses
+    from gan_tf.measure.health import HEALTHY
     from gan_tf.run import plots
     from gan_tf.run.folder import save_picture
 
-    epochs = int(gan.step) // per_epoch
-    history = run.read_history() if epochs else {}
+    history = run.read_history()
     if not history:
         return
     shown = np.unique(np.linspace(0, epochs, min(epochs + 1, 100)).round().astype(int))
-    with atomic_write(run.progress_gif) as temporary:
-        plots.save_gif(temporary, [plots.open_png(run.sample_png(epoch)) for epoch in shown])
+    frames = [plots.open_png(run.sample_png(epoch)) for epoch in shown]
+    for path in (run.progress_gif, run.progress_mp4) if plots.can_write_mp4() else (run.progress_gif,):
+        with atomic_write(path) as temporary:
+            plots.save_animation(temporary, frames)
     with atomic_write(run.curves_png) as temporary:
-        plots.save_curves(temporary, history, HEALTHY, chance_losses(gan.config.loss))
+        plots.save_curves(temporary, history, HEALTHY, chance_losses(config.loss))
     if epochs >= 20:
-        # Closer together at the start, where most changes.
+        # More of the early epochs, where most changes.
         shown = np.unique([0, *np.geomspace(1, epochs, 8).round().astype(int)])
         frames = [plots.open_png(run.sample_png(epoch)) for epoch in shown]
         save_picture(run.strip_png, plots.strip(frames, [f"epoch {epoch}" for epoch in shown]))
     last = {name: values[-1] for name, values in history.items()}
-    run.write_json(run.metrics_json, {"step": int(gan.step), "last_epoch": last})
+    run.write_json(run.metrics_json, run.read_metrics() | {"step": step, "last_epoch": last})
 
 
 def train(argv: list[str]) -> None:
-    """The command. Raises InputError for what a person can mend; ends with exit code 130 after Ctrl-C."""
+    """The command. Raises InputError for what a person can mend; exits with status 130 after Ctrl-C."""
     options = parse(argv)
     if options.tensorboard and not importlib.util.find_spec("tensorboard"):
         raise InputError("--tensorboard needs the package tensorboard: install it with pip install tensorboard.")
-    run, config, images, fallback = reopen(options, argv) if options.resume else begin(options, argv)
-    try:
-        train_in(run, config, images, fallback, options.tensorboard)
-    except OSError as error:
-        raise InputError(
-            f"{run.folder} could not be written to ({error.strerror or error}); make room or make it writable, then "
-            f"go on from the last checkpoint with --resume {run.folder}"
-        ) from error
-    finally:
-        if fallback:
-            warn_of(fallback)
+    if options.run and options.resume:
+        raise InputError("--run makes a new folder and --resume continues in an old one: leave one of them out.")
+    from gan_tf.run.folder import Run
+
+    run, job = (Run.open(options.resume), None) if options.resume else begin(options, argv)
+    with run.lock():
+        job = job or reopen(run, argv)
+        if job.fallback:
+            warn_of(job.fallback)
+        try:
+            train_in(run, job, options.tensorboard)
+        except OSError as error:
+            raise run.unwritable(error) from error
+        finally:
+            if job.fallback:  # Again, because training has scrolled the first one away.
+                warn_of(job.fallback)
 
 
-def train_in(run, config: Config, images, fallback: str | None, tensorboard: bool) -> None:
-    """Train from wherever the run's checkpoints are, and draw its pictures."""
+def train_in(run: "Run", job: "Job", tensorboard: bool) -> None:
+    """Train from the newest checkpoint of a locked run, and make its pictures."""
     import numpy as np
 
+    from gan_tf.common.files import remove_partial_files
     from gan_tf.data.images import steps_per_epoch
-    from gan_tf.gan import GAN
     from gan_tf.run import callbacks, plots
-    from gan_tf.run.folder import Checkpoints, save_picture
+    from gan_tf.run.build import build_gan
+    from gan_tf.run.checkpoints import CheckpointStore
+    from gan_tf.run.folder import save_picture
+    from gan_tf.run.loop import train_epochs
 
-    gan, per_epoch = GAN(config, images.shape), steps_per_epoch(images, config)
-    checkpoints = Checkpoints(gan, run.checkpoints)
-    checkpoints.restore_or_begin()
-    done = int(gan.step) // per_epoch
-    if config.epochs < done:
-        raise InputError(f"--epochs is {config.epochs}, but {run.folder} has {done} already: ask for more.")
-    run.write_config(config, images, fallback)  # --epochs may be new.
-    run.cut_history(done)
+    config, images = job.config, job.images
+    remove_partial_files(run.folder)
+    gan, per_epoch = build_gan(config, images.shape, job.phases), steps_per_epoch(images, config)
+    store = CheckpointStore(gan, run.checkpoints)
+    store.restore_or_begin()
+    first = int(gan.step)
+    if config.epochs < first / per_epoch:
+        raise InputError(f"--epochs is {config.epochs}, but {run.folder} has done {first // per_epoch}: ask for more.")
+    run.record_start(config, job.phases, first)
+    run.cut_history(first // per_epoch)
     save_picture(run.reals_png, plots.grid(images.images[: callbacks.GRID], columns=8))
-    announce(run, config, images, gan, per_epoch)
+    announce(run, job, gan, per_epoch)
     latents = np.random.default_rng(config.seed).standard_normal((callbacks.GRID, config.latent_dim))
-    watchers = callbacks.make_callbacks(run, checkpoints, images, latents, per_epoch, tensorboard)
-    began, first = time.perf_counter(), int(gan.step)
+    watchers = callbacks.make_callbacks(run, store, images, config, latents, tensorboard)
+    progress, checkpoint = watchers[0], watchers[-1]
+    began = time.perf_counter()
     try:
-        with ctrl_c_stops(watchers[-1]):
-            gan.fit(images, callbacks=watchers)
-    except callbacks.Interrupted:
-        finish(run, gan, per_epoch)
+        with ctrl_c_stops(checkpoint), contextlib.closing(progress):
+            train_epochs(gan, images, config, watchers)
+    except callbacks.Diverged as error:
+        store.restore()
+        finish(run, config, int(gan.step), int(gan.step) // per_epoch)
+        raise InputError(f"{error} {run.folder} is at its last good checkpoint, step {int(gan.step)}.") from None
+    seconds = time.perf_counter() - began
+    finish(run, config, int(gan.step), int(gan.step) // per_epoch)
+    if int(gan.step) < config.epochs * per_epoch:
         print(f"Stopped at step {int(gan.step)}, all saved. To go on: python -m gan_tf.train --resume {run.folder}")
         sys.exit(130)
-    except callbacks.Diverged as error:
-        checkpoints.restore()
-        finish(run, gan, per_epoch)
-        raise InputError(f"{error} {run.folder} stands at its last good checkpoint, step {int(gan.step)}.") from None
-    print(f"Trained {int(gan.step) - first:,} steps in {time.perf_counter() - began:.1f} s.")
-    finish(run, gan, per_epoch)
+    print(f"Trained {int(gan.step) - first:,} steps in {seconds:.1f} s.")
     print(f"Pictures: {run.progress_gif}, {run.curves_png}, {run.samples}")
     print(f"Next:     python -m gan_tf.generate {run.folder} --count 64 --seed 1 --out fakes.png")
 
