@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-SIZES = (28, 32, 64, 96, 128, 256, 512)  # Image sides, in pixels, that both networks can be built for.
+from gan_tf.config import SIZES
 
 
 def channels(side: int, smallest: int, first: int, width: int) -> list[int]:
@@ -25,7 +25,7 @@ def channels(side: int, smallest: int, first: int, width: int) -> list[int]:
 
 
 def check_side(image_shape: tuple[int, int, int]) -> int:
-    """The side of a square image shape (height, width, channels). Raises ValueError for a side not in SIZES."""
+    """The side of a square image shape (height, width, channels). Raises ValueError for a side not in config.SIZES."""
     height, width, _ = image_shape
     if height != width or height not in SIZES:
         raise ValueError(f"images of {height}x{width} pixels; both sides must be one of {', '.join(map(str, SIZES))}")
@@ -59,7 +59,7 @@ def make_generator(
     """A network from latents (N, latent_dim), drawn from N(0, 1), to images (N, height, width, channels) in [-1, 1].
 
     It starts at 3 to 7 pixels and doubles the side up to the image's. The last doubling has 32 input channels, and each
-    earlier one twice as many as the next, up to `width`. Raises ValueError for a side not in SIZES.
+    earlier one twice as many as the next, up to `width`. Raises ValueError for a side not in config.SIZES.
     """
     side, kind, kernel = check_side(image_shape), {"dtype": policy(precision)}, Initializers(seed, player=0)
     *hidden, widest = channels(side, 7, 32, width)
@@ -98,7 +98,9 @@ def make_discriminator(
     It halves the side until 3 or 4 pixels are left. The first halving has 16 output channels, and each further one
     twice as many, up to `width`. There is no sigmoid, because the losses take logits, and no normalisation, so a
     logit depends on its own image alone unless `minibatch_std` is set. `spectral_norm` divides each kernel by its
-    spectral norm; `to_plain` turns the trained network into built-in layers. Raises ValueError for a side not in SIZES.
+    spectral norm; `to_plain` turns the trained network into built-in layers.
+
+    Raises ValueError for a side not in config.SIZES.
     """
     side, kind, kernel = check_side(image_shape), {"dtype": policy(precision)}, Initializers(seed, player=1)
     conv, dense = (SpectralConv2D, SpectralDense) if spectral_norm else (layers.Conv2D, layers.Dense)

@@ -1,7 +1,6 @@
-"""What the notebooks show things with: source code, pictures, sentences with numbers in them, and checks of answers."""
+"""Display helpers for the notebooks: source code, pictures, computed sentences, and checks of answers."""
 
 import base64
-import html
 import inspect
 import io
 import os
@@ -13,99 +12,107 @@ from pathlib import Path
 import keras
 import numpy as np
 from IPython import display
-from pygments import highlight
-from pygments.formatters import HtmlFormatter
-from pygments.lexers import PythonLexer
+from PIL import Image
 
+import gan_tf
 from gan_tf.config import Config, preset_config
-from gan_tf.data import registry as datasets
+from gan_tf.data import registry
 from gan_tf.data.images import ImageDataset
-from gan_tf.gan import sample
+from gan_tf.gan import GAN, sample
 from gan_tf.run import plots
+from gan_tf.run.callbacks import epoch_row
 
-# What a hub that cannot be reached says is said once, by `load`, and not at each of its tries.
-os.environ.setdefault("HF_HUB_VERBOSITY", "error")
-# In smoke mode a notebook only proves that it runs: as little as can be is trained, and its numbers mean nothing.
+# Smoke mode only checks that a notebook runs: it trains as little as possible, and its numbers mean nothing.
 SMOKE = os.environ.get("GAN_TF_SMOKE") == "1"
-# While `make notebooks` runs one to store it: no picture of anyone else's may then be in it, and no slider.
+# Set while `make notebooks` runs a notebook to store it: pictures that others own and sliders are left out.
 STORED = os.environ.get("GAN_TF_STORED") == "1"
-LARGE = 200_000  # Bytes of a PNG from which on a picture is shown as JPEG.
-OURS = ("digits", "creatures")  # The data sets whose pictures may be in a stored notebook.
+LARGE = 200_000  # Bytes. A larger PNG is shown as JPEG.
+STORABLE = ("digits", "creatures")  # Data sets whose pictures a stored notebook may contain.
 
 
 def quick(full, smoke):
-    """`full`, or in smoke mode `smoke`."""
+    """`full`, or `smoke` in smoke mode."""
     return smoke if SMOKE else full
 
 
 def load(config: Config) -> tuple[Config, ImageDataset]:
-    """The data set of `config`; where it cannot be had, as on a machine without a network, the embedded one that comes
-    nearest, under a warning, with the Config that goes with it."""
-    try:
-        return config, datasets.load(config)
-    except datasets.Unavailable as error:
-        instead = datasets.fallback_of(config.dataset)
-        labels = [name for name in config.label if name in datasets.DATASETS[instead].labels]
-        say(f"**{error}** This notebook goes on with `{instead}`: {datasets.DATASETS[instead].what}.")
-        # What the notebook chose for the other data set stays, its size and its colours do not.
-        kept = {name: getattr(config, name) for name in ("seed", "epochs", "steps_per_epoch")}
-        config = preset_config(instead, label=labels, **kept)
-        return config, datasets.load(config)
+    """Load the data set of `config`.
+
+    If it is unavailable, for example without a network, show a message and use the closest embedded data set
+    instead. Returns the config that goes with the images.
+    """
+
+    def fallback_config(name: str) -> Config:
+        # The notebook's choices that suit any data set. Size and colours come from the other set's preset.
+        return preset_config(name, **{field: getattr(config, field) for field in ("seed", "epochs", "steps_per_epoch")})
+
+    found, images, message = registry.load_or_fallback(config, fallback_config)
+    if message:
+        instead = message.splitlines()[-1]  # The lines before it hold paths and the network's error.
+        say(f"**`{config.dataset}` is not on this machine and could not be downloaded.** {instead}")
+    return found, images
 
 
 def say(text: str) -> None:
-    """Show Markdown, most often with numbers in it that were just computed."""
+    """Show Markdown, usually with numbers that were just computed."""
     display.display(display.Markdown(text))
 
 
 def source(*things) -> None:
-    """Show the source code of functions, classes or modules: the very code that runs."""
-    # With its own colours and letters, as a page made of a notebook has none for what code shows.
-    looks = HtmlFormatter(
-        noclasses=True,
-        nobackground=True,
-        prestyles="font-family: monospace; line-height: 1.35; white-space: pre; overflow-x: auto",
-    )
+    """Show the source code of functions, methods or classes: the code that runs, not a copy."""
+    root = Path(gan_tf.__file__).parent.parent
     for thing in things:
-        code = textwrap.dedent(inspect.getsource(inspect.unwrap(thing)))
-        say(f"From `gan_tf/{Path(inspect.getsourcefile(thing)).name}`:")
-        display.display(display.HTML(highlight(code, PythonLexer(), looks)))
+        thing = inspect.unwrap(thing)
+        code = textwrap.dedent(inspect.getsource(thing))
+        path = Path(inspect.getsourcefile(thing)).relative_to(root).as_posix()
+        say(f"From `{path}`:\n\n```python\n{code.rstrip()}\n```")
+
+
+class Picture:
+    """An encoded picture with its alt text, displayed as `image/png` or `image/jpeg`.
+
+    Code hosts strip HTML with embedded images but keep these types. The alt text is in the output's metadata, and
+    again as the plain-text form of the output.
+    """
+
+    def __init__(self, data: bytes, alt: str, width: int | None = None):
+        if not alt:
+            raise ValueError("a picture needs an alt text")
+        self.data, self.alt, self.width = data, alt, width
+        self.kind = "image/jpeg" if data.startswith(b"\xff\xd8") else "image/png"
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
+        described = {"alt": self.alt} | ({"width": self.width} if self.width else {})
+        return {self.kind: base64.b64encode(self.data).decode(), "text/plain": self.alt}, {self.kind: described}
 
 
 def show(picture, alt: str, width: int | None = None) -> None:
-    """Show a uint8 picture (H, W, 1 or 3), a Matplotlib figure, or a PNG or GIF as bytes or by its path. `alt`
-    says what is to be seen, for those who do not see it; `width` is the most pixels it may be wide on the page.
+    """Show a uint8 picture (H, W, 1 or 3), a Matplotlib figure, or a PNG file by its path or bytes.
 
-    Raises ValueError for a figure of which an axis has no label: a curve of nobody knows what.
+    `alt` describes the picture for people who cannot see it. `width` is the width on the page in pixels.
+    Raises ValueError without an alt text, and for a figure with an unlabelled axis.
     """
-    display.display(as_html(picture, alt, width))
+    display.display(encode(picture, alt, width))
 
 
-def as_html(picture, alt: str, width: int | None = None) -> display.HTML:
-    """What `show` shows: an <img> that holds the picture, as that has an alt text and moves in every viewer."""
-    if not alt:
-        raise ValueError("a picture needs an alt text")
+def encode(picture, alt: str, width: int | None = None) -> Picture:
+    """The picture that `show` displays."""
+    if isinstance(picture, bytes):
+        return Picture(picture, alt, width)
+    if isinstance(picture, (str, Path)):
+        return Picture(Path(picture).read_bytes(), alt, width)
     file = io.BytesIO()
     if isinstance(picture, np.ndarray):
         plots.to_pillow(picture).save(file, format="PNG", optimize=True)
-        if file.tell() > LARGE:  # As a notebook holds dozens of them.
+        if file.tell() > LARGE:
             file = io.BytesIO()
             plots.to_pillow(picture).save(file, format="JPEG", quality=90)
-    elif isinstance(picture, (str, Path)):
-        file.write(Path(picture).read_bytes())
-    elif isinstance(picture, bytes):
-        file.write(picture)
     else:
         for axes in picture.axes:
             if axes.axison and not (axes.get_xlabel() and axes.get_ylabel()):
                 raise ValueError(f"an axis of the panel {axes.get_title()!r} has no label")
         picture.savefig(file, format="png", dpi=80)
-    kind = {b"GI": "gif", b"\xff\xd8": "jpeg"}.get(file.getvalue()[:2], "png")
-    data = base64.b64encode(file.getvalue()).decode()
-    limit = f"min(100%, {width}px)" if width else "100%"
-    return display.HTML(
-        f'<img alt="{html.escape(alt)}" style="max-width: {limit}" src="data:image/{kind};base64,{data}">'
-    )
+    return Picture(file.getvalue(), alt, width)
 
 
 def show_images(images: np.ndarray, alt: str, columns: int = 8, width: int | None = None) -> None:
@@ -114,16 +121,18 @@ def show_images(images: np.ndarray, alt: str, columns: int = 8, width: int | Non
 
 
 def show_reals(images: ImageDataset, rows: Sequence[int], columns: int = 8) -> None:
-    """Show images of a data set, which a stored notebook holds only where they are gan_tf's to give away."""
-    if STORED and images.name not in OURS:
-        say(f"*(Here you see {len(rows)} images of {images.name} when you run this. They are not ours to store.)*")
+    """Show images of a data set. A stored notebook contains them only if gan_tf may give them away."""
+    if STORED and images.name not in STORABLE:
+        say(f"*(When you run this, it shows {len(rows)} images of {images.name}. They may not be stored here.)*")
     else:
         show_images(images.images[np.asarray(rows)], f"{len(rows)} real images of {images.name}", columns)
 
 
 def figure(columns: int = 1, rows: int = 1, width: float = 6.0, height: float = 3.4):
-    """A Matplotlib figure and its axes, as `plt.subplots` gives them, which is shown by `show` and by nothing else.
-    `width` and `height` in inches are those of one panel."""
+    """A Matplotlib figure and its axes, as from `plt.subplots`, displayed only by `show`.
+
+    `width` and `height` are those of one panel, in inches.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -133,39 +142,41 @@ def figure(columns: int = 1, rows: int = 1, width: float = 6.0, height: float = 
 
 
 class Watch(keras.callbacks.Callback):
-    """While `fit` trains, shows at each epoch's end what the averaged generator makes of always the same latent
-    vectors, in one place of the page, and a line of numbers under it, or nothing where `quiet`. Keeps the grids:
-    `frames`, the first of them from before the first step; and `history`, of all of the GAN's means by name, with what
-    `more` adds, functions of (gan, epoch) that return columns, as for `callbacks.History`."""
+    """Shows training live: a grid of fakes and a line of numbers, both redrawn after each epoch.
 
-    def __init__(self, latents: np.ndarray, columns: int = 8, quiet: bool = False, more: Sequence[Callable] = ()):
+    The fakes come from the averaged generator and always from the same latent vectors. `quiet` shows nothing. After
+    training, `frames` holds the grids, beginning with the one before the first step, `history` maps each column of
+    `epoch_row` to its values, one per epoch, and `seconds` is the time that training took. `extra` are functions of
+    (gan, epoch) that return more columns.
+    """
+
+    model: GAN
+
+    def __init__(self, latents: np.ndarray, columns: int = 8, quiet: bool = False, extra: Sequence[Callable] = ()):
         super().__init__()
-        self.latents, self.columns, self.quiet, self.more = latents, columns, quiet, more
-        self.frames, self.history, self.seconds = [], {"epoch": []}, 0.0
+        self.latents, self.columns, self.quiet, self.extra = latents, columns, quiet, extra
+        self.frames, self.history, self.seconds = [], {}, 0.0
 
     def on_train_begin(self, logs=None):
         self.began = time.perf_counter()
-        self.keep(0)
+        self.draw(0)
 
     def on_epoch_end(self, epoch, logs=None):
-        self.history["epoch"].append(epoch + 1)
-        for name, mean in self.model.means.items():
-            self.history.setdefault(name, []).append(float(mean.result()))
-        for columns in self.more:
-            for name, value in columns(self.model, epoch + 1).items():
-                self.history.setdefault(name, []).append(value)
-        self.keep(epoch + 1)
+        for name, value in epoch_row(self.model, epoch + 1, self.extra).items():
+            self.history.setdefault(name, []).append(value)
+        self.draw(epoch + 1)
 
     def on_train_end(self, logs=None):
         self.seconds = time.perf_counter() - self.began
 
-    def keep(self, epoch: int) -> None:
+    def draw(self, epoch: int) -> None:
+        """Keep a grid, and show it in place of the last one."""
         self.frames.append(plots.grid(sample(self.model.ema_generator, self.latents), columns=self.columns))
         if self.quiet:
             return
-        now = {name: f"{values[-1]:.2f}" for name, values in self.history.items() if name in self.model.SHOWN}
-        lines = f"epoch {epoch}   " + "   ".join(f"{name} {value}" for name, value in now.items())
-        parts = as_html(self.frames[-1], f"{len(self.latents)} fakes after epoch {epoch}"), display.Pretty(lines)
+        now = [f"{name} {values[-1]:.2f}" for name, values in self.history.items() if name in self.model.LOGGED]
+        line = display.Pretty("   ".join([f"epoch {epoch}", *now]))
+        parts = encode(self.frames[-1], f"{len(self.latents)} fakes after epoch {epoch}"), line
         if epoch == 0:
             self.places = [display.display(part, display_id=True) for part in parts]
         else:
@@ -174,29 +185,42 @@ class Watch(keras.callbacks.Callback):
 
 
 def show_animation(frames: Sequence[np.ndarray], alt: str, seconds: float = 0.3) -> None:
-    """Show uint8 pictures (H, W, 1 or 3) as an endless animation."""
+    """Show uint8 pictures (H, W, 1 or 3), all of one size, as an endless animation that stops a second on the last.
+
+    It is an animated PNG, because notebook viewers drop `image/gif`. Viewers that cannot animate show the last frame.
+    """
+    count, height = len(frames), len(frames[0])
+    film = plots.to_pillow(np.concatenate(frames))
+    if film.mode == "RGB":  # One palette for all frames, as in a GIF: a third of the bytes.
+        film = film.quantize(256, dither=Image.Dither.NONE)
+    pictures = [film.crop((0, i * height, film.width, (i + 1) * height)) for i in range(count)]
+    milliseconds = [round(seconds * 1000)] * (count - 1) + [round(seconds * 1000) + 1000]
     file = io.BytesIO()
-    plots.save_gif(file, frames, seconds)
+    pictures[-1].save(
+        file, format="PNG", save_all=True, default_image=True, append_images=pictures, duration=milliseconds, loop=0
+    )
     show(file.getvalue(), alt)
 
 
 def check(answer, right: Callable[[object], bool] | float, hint: str) -> None:
-    """Say whether the answer to an exercise is right: equal to the number `right` within one per cent, or such that
-    `right(answer)` is true. `...` is no answer yet."""
+    """Print whether the answer to an exercise is right.
+
+    It is if it equals the number `right` within one per cent, or if `right(answer)` is true. `...` is no answer yet.
+    """
     if answer is ...:
         print("Not answered yet: put your answer in place of the dots, and run both cells again.")
         return
     try:
         good = bool(right(answer)) if callable(right) else bool(np.isclose(answer, right, rtol=0.01, atol=1e-6))
-    except Exception as error:  # Whatever a learner wrote.
+    except Exception as error:  # A learner's code can raise anything.
         print(f"Not yet: your answer ended with {type(error).__name__}: {error}. {hint}")
         return
     print("Right." if good else f"Not yet: {hint}")
 
 
 def slider(view: Callable[[float], np.ndarray], low: float, high: float, name: str, alt: str, steps: int = 7) -> None:
-    """Show the pictures `view(value)`, uint8 (H, W, 1 or 3), of `steps` values from `low` to `high` below each other,
-    and in a living notebook with ipywidgets a slider to choose the value by."""
+    """Show the pictures `view(value)`, uint8 (H, W, 1 or 3), for `steps` values from `low` to `high`, one below the
+    other. In a live notebook with ipywidgets, also show a slider that chooses the value."""
     values = np.linspace(low, high, steps)
     pictures = [view(float(value)) for value in values]
     show(np.concatenate(pictures), f"{alt}; from top to bottom {name} = {', '.join(f'{v:.2g}' for v in values)}")

@@ -23,7 +23,7 @@ from gan_tf.losses import (
 ZERO = tf.zeros((6, 1))
 
 
-def test_at_zero_logits():
+def test_losses_at_zero_logits():
     assert float(discriminator_bce(ZERO, ZERO)) == pytest.approx(2 * math.log(2))
     assert float(generator_non_saturating(ZERO)) == pytest.approx(math.log(2))
     assert float(generator_minimax(ZERO)) == pytest.approx(-math.log(2))

@@ -1,9 +1,17 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from gan_tf.config import SIZES
-from gan_tf.models import make_discriminator, make_generator, minibatch_deviation
+from gan_tf.models import (
+    Spectral,
+    make_discriminator,
+    make_generator,
+    minibatch_deviation,
+    power_iteration,
+    to_plain,
+)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -80,7 +88,9 @@ def test_sequential_and_of_built_in_layers_only():
 @pytest.mark.parametrize("make", [make_generator, make_discriminator])
 @pytest.mark.parametrize("shape", [(30, 30, 1), (28, 32, 1)])
 def test_another_size_is_named_with_those_that_there_are(make, shape):
-    with pytest.raises(ValueError, match=f"images of {shape[0]}x{shape[1]} pixels; the players need 28, 32, 64"):
+    with pytest.raises(
+        ValueError, match=f"images of {shape[0]}x{shape[1]} pixels; both sides must be one of 28, 32, 64"
+    ):
         make(shape)
 
 
@@ -98,3 +108,88 @@ def test_no_weights_can_draw_a_grid_of_two_pixels():
         return np.abs((rows * (-1) ** np.arange(rows.shape[1])[:, None, None]).mean(axis=1)).max()
 
     assert grid(before) > 0 and grid(generator(latents).numpy()) < 0.1 * grid(before)
+
+
+def spectral_layers(model):
+    return [layer for layer in model.layers if isinstance(layer, Spectral)]
+
+
+def largest_singular_value(kernel):
+    return np.linalg.norm(np.reshape(kernel, (-1, kernel.shape[-1])), 2)
+
+
+def test_spectral_normalisation_divides_each_kernel_by_its_largest_singular_value():
+    model = make_discriminator((32, 32, 3), width=16, spectral_norm=True, seed=0)
+    for layer in spectral_layers(model):
+        layer.kernel.assign(50 * layer.kernel)
+    for _ in range(30):
+        power_iteration(model)
+    assert len(spectral_layers(model)) == 4
+    for layer in spectral_layers(model):
+        assert largest_singular_value(layer.normalised_kernel()) == pytest.approx(1, rel=0.02)
+        # Keras's wrapper writes the divided kernel back; the weight itself must stay as it is.
+        assert largest_singular_value(layer.kernel) > 10
+
+
+def test_one_power_iteration_per_update_keeps_up_with_a_moving_kernel():
+    model = make_discriminator((32, 32, 3), width=16, spectral_norm=True, seed=0)
+    layer, random = spectral_layers(model)[1], np.random.default_rng(0)
+    for _ in range(100):
+        layer.kernel.assign_add(0.002 * random.standard_normal(layer.kernel.shape))
+        power_iteration(model)
+    assert largest_singular_value(layer.normalised_kernel()) == pytest.approx(1, rel=0.05)
+
+
+def test_the_gradient_passes_through_the_spectral_norm():
+    """To scale a kernel changes nothing, so its gradient has no part along the kernel itself; and it agrees with a
+    finite difference of W / sigma(W) with the exact sigma."""
+    model = make_discriminator((28, 28, 1), width=16, spectral_norm=True, seed=0)
+    for _ in range(200):
+        power_iteration(model)
+    layer = spectral_layers(model)[1]
+    images = np.random.default_rng(0).uniform(-1, 1, (4, 28, 28, 1)).astype(np.float32)
+    with tf.GradientTape() as tape:
+        logits = tf.reduce_sum(model(images))
+    gradient, kernel = tape.gradient(logits, layer.trainable_variables[0]).numpy(), layer.kernel.numpy()
+    assert abs(np.sum(gradient * kernel)) < 1e-3 * np.linalg.norm(gradient) * np.linalg.norm(kernel)
+    step = 0.05 * gradient / np.linalg.norm(gradient)
+    values = []
+    for sign in (1, -1):
+        layer.kernel.assign(kernel + sign * step)
+        for _ in range(50):
+            power_iteration(model)
+        values.append(float(tf.reduce_sum(model(images))))
+    assert (values[0] - values[1]) / 0.1 == pytest.approx(np.linalg.norm(gradient), rel=0.03)
+
+
+def test_calling_a_spectrally_normalised_network_changes_none_of_its_weights():
+    model = make_discriminator(spectral_norm=True, seed=0)
+    before = [weight.numpy() for weight in model.weights]
+    model(np.ones((2, 28, 28, 1), np.float32), training=True)
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.weights, strict=True))
+
+
+@pytest.mark.parametrize("minibatch_std", [False, True])
+def test_a_saved_spectrally_normalised_discriminator_opens_without_gan_tf(minibatch_std, tmp_path):
+    model = make_discriminator((32, 32, 3), width=16, spectral_norm=True, minibatch_std=minibatch_std, seed=0)
+    for _ in range(3):
+        power_iteration(model)
+    to_plain(model).save(tmp_path / "discriminator.keras")
+    images = np.random.default_rng(0).uniform(-1, 1, (4, 32, 32, 3)).astype(np.float32)
+    opened = keras.models.load_model(tmp_path / "discriminator.keras")
+    assert all(type(layer).__module__.startswith("keras.") for layer in opened.layers)
+    np.testing.assert_allclose(opened(images), model(images), atol=1e-5)
+    plain = make_discriminator()
+    assert to_plain(plain) is plain
+
+
+def test_the_same_seed_gives_the_same_weights_and_players_and_layers_differ():
+    a, b, other = (make_generator(seed=seed) for seed in (0, 0, 1))
+    discriminator = make_discriminator(seed=0)
+    for x, y, z in zip(a.weights, b.weights, other.weights, strict=True):
+        np.testing.assert_array_equal(x, y)
+        assert x.path.endswith(("gamma", "beta", "mean", "variance", "bias")) or not np.array_equal(x, z)
+    firsts = [
+        w.numpy().ravel()[:8] / np.abs(w).max() for m in (a, discriminator) for w in m.weights if "kernel" in w.path
+    ]
+    assert len({tuple(first.round(3)) for first in firsts}) == len(firsts)

@@ -128,9 +128,11 @@ def find_pictures(folder: Path) -> tuple[list[File], dict[str, str]]:
             else:
                 others[suffix or "without a suffix"] += 1
     if not files:
-        contents = ", ".join(f"{count} {kind}" for kind, count in others.most_common(5)) or "no files"
+        contents = ", ".join(f"{count} {kind}" for kind, count in others.most_common(5))
         raise InputError(
-            f"{folder} contains no pictures ({', '.join(SUFFIXES)}), only {contents}; name a folder of pictures."
+            f"{folder} contains no pictures ({', '.join(SUFFIXES)})"
+            + (f", only {contents}" if contents else " and no other files")
+            + "; name a folder of pictures."
         )
     return sorted(files), unvisited
 

@@ -1,8 +1,9 @@
-"""What images are compared by: the numbers that a small network makes of them, which works without a download.
+"""Feature extractors for the metrics: small networks that are trained locally, so no download is needed.
 
-For a data set with labels it is a classifier of them, else a network that tells how an image was turned, for which it
-has to know what the images show. It is trained on the data set, the same for the same images, and kept in Keras's
-cache. A Frechet distance in these features is none in Inception's: never compare the two, and never call it FID.
+For a data set with labels the network is a classifier of the labels. Otherwise it predicts by how much an image was
+rotated, and has to learn what the images show to do so. The same images give the same network, to the bit on a CPU. It
+is cached in Keras's folder. A Frechet distance in these features is not one in Inception's: never compare the two, and
+never call it FID.
 """
 
 import contextlib
@@ -22,45 +23,54 @@ from gan_tf.config import Config
 from gan_tf.data import creatures
 from gan_tf.data.images import ImageDataset
 
-SIZE = 64  # Numbers that a network makes of an image.
+SIZE = 64  # Features per image.
 STEPS, BATCH = 1000, 64
-HUES = 24  # Parts of the circle of hues that creatures are counted in.
-FORMAT = 1  # Of the cached networks; one more whenever they would be trained otherwise.
+HUES = 24  # Classes that the circle of hues is divided into for creatures.
+FORMAT = 2  # Version of the cached networks; increase it whenever they would be trained differently.
 
 
 @dataclasses.dataclass(frozen=True)
 class Features:
-    """Images, uint8 (N, height, width, channels) -> features (N, size), by calling it."""
+    """Call it with uint8 images (N, height, width, channels) to get features (N, size)."""
 
-    name: str  # what they are, for people to read
+    name: str  # what the network is and how often it is right, for people to read
     size: int
-    network: keras.Model  # images -> {"features": (N, size), each output's name: logits}
-    right: dict[str, float]  # of each output, the share of held-out images that the network was right about
-    mirrored: bool = False  # whether to take the mean over an image and its mirror image
+    network: keras.Model  # images in [0, 255] -> {"features": (N, size), each output's name: logits}
+    accuracy: dict[str, float]  # for each output, the share of held-out images it classifies correctly
+    chance: dict[str, float]  # for each output, the same for always guessing the most frequent class
+    mirrored: bool = False  # whether to average over an image and its mirror image
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         views = (images, images[:, :, ::-1]) if self.mirrored else (images,)
-        return sum(predict(self.network, view)["features"] for view in views) / len(views)
+        return np.mean([predict(self.network, view)["features"] for view in views], axis=0)
+
+    def embed(self, images: tf.Tensor) -> tf.Tensor:
+        """The same in graph mode: float images (N, height, width, channels) in [-1, 1] -> features (N, size)."""
+        pixels = (images + 1) * 127.5
+        views = (pixels, pixels[:, :, ::-1]) if self.mirrored else (pixels,)
+        return sum(self.network(view, training=False)["features"] for view in views) / len(views)
 
     def read(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        """What the network takes each image for, (N,) whole numbers for each of its outputs."""
+        """The predicted class of each image, integers (N,) for each output."""
         found = predict(self.network, images)
-        return {name: found[name].argmax(axis=1) for name in self.right}
+        return {name: found[name].argmax(axis=1) for name in self.accuracy}
 
 
 def predict(network: keras.Model, images: np.ndarray) -> dict[str, np.ndarray]:
+    """The network's outputs for all images, computed in batches."""
     return network.predict(images, batch_size=256, verbose=0)
 
 
 def dataset_features(images: ImageDataset, config: Config) -> Features:
-    """Those of the whole data set that `images` are of, whatever labels `config` chose."""
+    """The features for the whole data set that `images` come from, whatever labels `config` selected."""
     from gan_tf.data.registry import load
 
     return make_features(load(dataclasses.replace(config, label=())) if config.label else images)
 
 
 def make_features(images: ImageDataset, folder: Path | None = None) -> Features:
-    """Those of a data set: `images` are all of it, every label. Kept in `folder`, by default in Keras's cache."""
+    """The features for a data set, trained or read from `folder` (by default Keras's cache). `images` are the whole
+    data set, with every label."""
     folder = folder or cache_folder() / "gan_tf"
     if images.name == "creatures":
         return creature_reader(images.shape[0], folder)
@@ -71,96 +81,111 @@ def make_features(images: ImageDataset, folder: Path | None = None) -> Features:
 
 
 def classifier(images: ImageDataset, folder: Path) -> Features:
-    """Tells the labels of `images`; a tenth of them, 2,000 at most, is held out."""
+    """Features of a network that predicts the labels of `images`. A tenth of them, 2,000 at most, is held out to
+    measure its accuracy."""
     held_out, seen = split(len(images))
+    labels = images.labels
+    assert labels is not None, "make_features calls this only for images with labels."
 
     def make_batch(random):
         rows = random.choice(seen, BATCH)
-        return moved(images.images[rows], random, mirror=False), {"label": images.labels[rows]}
+        return shift(images.images[rows], random, mirror=False), {"label": labels[rows]}
 
     outputs = {"label": len(images.label_names)}
-    network = trained(folder, f"classifier-{images.fingerprint[:16]}", images.shape, outputs, make_batch)
-    guesses = predict(network, images.images[held_out])["label"].argmax(axis=1)
-    right = {"label": float(np.mean(guesses == images.labels[held_out]))}
-    return Features(f"a classifier of {images.name}, right about {right['label']:.1%}", SIZE, network, right)
+    network = load_or_train(folder, f"classifier-{images.fingerprint[:16]}", images.shape, outputs, make_batch)
+    accuracy, chance = score(network, images.images[held_out], {"label": labels[held_out]})
+    name = f"a classifier of {images.name}, {odds('labels', accuracy['label'], chance['label'])}"
+    return Features(name, SIZE, network, accuracy, chance)
 
 
 def rotation_network(images: ImageDataset, folder: Path) -> Features:
-    """Tells by which of 0, 90, 180 and 270 degrees an image was turned (Gidaris et al. 2018, arXiv:1803.07728); it
-    needs no labels. As it learned from images and their mirror images, the mean over both is taken, so that it does
-    not count here which way they face."""
+    """Features of a network that predicts whether an image was rotated by 0, 90, 180 or 270 degrees, which needs no
+    labels (Gidaris et al. 2018, arXiv:1803.07728). It learns from mirror images too, so its features are averaged over
+    an image and its mirror image: the direction that an image faces does not count."""
     held_out, seen = split(len(images))
 
     def make_batch(random):
-        return turned(images.images[random.choice(seen, BATCH)], random)
+        return rotate(images.images[random.choice(seen, BATCH)], random)
 
-    network = trained(folder, f"rotation-{images.fingerprint[:16]}", images.shape, {"rotation": 4}, make_batch)
-    views = [np.rot90(images.images[held_out], turns, axes=(1, 2)) for turns in range(4)]
-    guesses = predict(network, np.concatenate(views))["rotation"].argmax(axis=1)
-    right = {"rotation": float(np.mean(guesses == np.repeat(range(4), len(held_out))))}
-    name = f"a network that tells how {images.name} were turned, right about {right['rotation']:.1%}"
-    return Features(name, SIZE, network, right, mirrored=True)
+    network = load_or_train(folder, f"rotation-{images.fingerprint[:16]}", images.shape, {"rotation": 4}, make_batch)
+    rotated = [np.rot90(images.images[held_out], turns, axes=(1, 2)) for turns in range(4)]
+    turns = np.repeat(range(4), len(held_out))
+    accuracy, chance = score(network, np.concatenate(rotated), {"rotation": turns})
+    said = odds("rotations", accuracy["rotation"], chance["rotation"])
+    name = f"a network that tells how {images.name} were rotated, {said}"
+    return Features(name, SIZE, network, accuracy, chance, mirrored=True)
 
 
 def creature_reader(size: int, folder: Path, count: int = 8000) -> Features:
-    """Tells the species, the hue, in HUES parts of its circle, the turn and the tilt, in three parts each, of creatures
-    of `size` pixels. They are drawn for it: those of the data set, of seed 0, it never saw."""
-    known = creatures.parameters(count + 1000, seed=1)
+    """Features of a network that predicts the species, hue (HUES classes), turn and tilt (3 classes each) of creatures
+    of `size` pixels. It is trained on `count` creatures of its own: it never sees those of the data set."""
+    known = creatures.parameters(count + 1000, seed=1)  # The data set has seed 0.
     true = creature_classes(known)
     drawn = creatures.draw(known[count:], size)
-    seen = functools.cache(lambda: creatures.draw(known[:count], size))  # Where the network is there already, never.
+    seen = functools.cache(lambda: creatures.draw(known[:count], size))  # Not drawn if the network is in the cache.
 
     def make_batch(random):
         rows = random.integers(count, size=BATCH)
         return seen()[rows], {name: values[rows] for name, values in true.items()}
 
     outputs = {"species": len(creatures.SPECIES), "hue": HUES, "turn": 3, "tilt": 3}
-    network = trained(folder, f"creatures-{size}", drawn.shape[1:], outputs, make_batch)
-    found = predict(network, drawn)
-    right = {name: float(np.mean(found[name].argmax(axis=1) == true[name][count:])) for name in outputs}
-    name = (
-        f"a network that reads creatures, right about {right['species']:.1%} of species and {right['hue']:.1%} of hues"
-    )
-    return Features(name, SIZE, network, right)
+    network = load_or_train(folder, f"creatures-{size}", drawn.shape[1:], outputs, make_batch)
+    accuracy, chance = score(network, drawn, {name: values[count:] for name, values in true.items()})
+    said = " and ".join(odds(kind, accuracy[kind], chance[kind]) for kind in ("species", "hue"))
+    return Features(f"a network that reads creatures, {said}", SIZE, network, accuracy, chance)
+
+
+def score(
+    network: keras.Model, images: np.ndarray, labels: dict[str, np.ndarray]
+) -> tuple[dict[str, float], dict[str, float]]:
+    """The accuracy of each output on these images, and that of always guessing the most frequent class."""
+    found = predict(network, images)
+    accuracy = {name: float(np.mean(found[name].argmax(axis=1) == true)) for name, true in labels.items()}
+    return accuracy, {name: float(np.bincount(true).max() / len(true)) for name, true in labels.items()}
+
+
+def odds(of_what: str, accuracy: float, chance: float) -> str:
+    """How often a network is right, as people should read it beside its figures."""
+    return f"right about {accuracy:.1%} of {of_what} (chance: {chance:.1%})"
 
 
 def creature_classes(known: np.ndarray) -> dict[str, np.ndarray]:
-    """The classes that creatures with these parameters are counted in, (N,) whole numbers each."""
+    """The classes of creatures with these parameters, integers (N,) for each output of `creature_reader`."""
     thirds = {name: np.digitize(known[name] / limit, [-1 / 3, 1 / 3]) for name, limit in (("turn", 1), ("tilt", 20))}
     return {"species": known["species"].astype(int), "hue": (known["hue"] * HUES).astype(int), **thirds}
 
 
 def inception(images: ImageDataset) -> Features:
-    """InceptionV3's, trained on ImageNet, by Keras: 2,048. Its weights are a download of 92 MB. The images are resized
-    to 299 pixels as TensorFlow does it, which is not how others do: compare with your own numbers only (Parmar et al.
-    2022, arXiv:2104.11222). Raises InputError where it cannot be had."""
+    """The 2,048 features of Keras's InceptionV3, trained on ImageNet: a download of 92 MB. TensorFlow resizes the
+    images to 299 pixels in its own way, so compare the values only with your own (Parmar et al. 2022,
+    arXiv:2104.11222). Raises InputError if the download fails."""
     try:
         network = keras.applications.InceptionV3(include_top=False, pooling="avg")
-    except Exception as error:  # Keras raises what its downloader does, by the version.
+    except Exception as error:  # The type depends on Keras's version and its downloader.
         raise InputError(f"--features inception needs a download that failed ({error}); leave it out.") from error
     pixels = keras.Input(images.shape)
     x = layers.Rescaling(1 / 127.5, -1)(layers.Resizing(299, 299)(pixels))
     if images.shape[-1] == 1:
         x = layers.Concatenate()([x, x, x])
-    return Features(
-        "InceptionV3 of Keras, trained on ImageNet", 2048, keras.Model(pixels, {"features": network(x)}), {}
-    )
+    model = keras.Model(pixels, {"features": network(x)})
+    return Features("InceptionV3 of Keras, trained on ImageNet", 2048, model, {}, {})
 
 
 def split(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows for telling how good a network is, a tenth but 2,000 at most, and rows to train it on."""
+    """Rows to measure a network's accuracy on (a tenth, 2,000 at most), and rows to train it on."""
     rows = np.random.default_rng(0).permutation(count)
     held_out = min(count // 10 or 1, 2000)
     return rows[:held_out], rows[held_out:]
 
 
-def trained(folder: Path, name: str, image_shape: tuple[int, int, int], outputs: dict[str, int], make_batch: Callable):
-    """The network of that name in `folder`, or a new one, trained with `make_batch(random)` -> images, {output: labels}
-    and saved there, whole or not at all."""
+def load_or_train(
+    folder: Path, name: str, image_shape: tuple[int, int, int], outputs: dict[str, int], make_batch: Callable
+) -> keras.Model:
+    """The network called `name` in `folder`. If there is none, train one with `make_batch(random)`, which returns
+    images and {output: labels}, and save it there with an atomic write."""
     path = folder / f"features-{FORMAT}-{name}.keras"
-    with contextlib.suppress(OSError, ValueError):  # Not there, or of a Keras that this one cannot read.
+    with contextlib.suppress(OSError, ValueError):  # Missing, damaged, or written by an incompatible Keras.
         return keras.models.load_model(path, compile=False)
-    keras.utils.set_random_seed(0)
     random = np.random.default_rng(0)
     network = convolutions(image_shape, outputs)
     optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(2e-3, STEPS))
@@ -181,7 +206,7 @@ def trained(folder: Path, name: str, image_shape: tuple[int, int, int], outputs:
             yield images.astype(np.float32), {name: values.astype(np.int64) for name, values in labels.items()}
 
     signature = tf.TensorSpec((BATCH, *image_shape)), {name: tf.TensorSpec((BATCH,), tf.int64) for name in outputs}
-    # The next batch is made while the network learns from this one.
+    # Prefetching draws the next batch while the network learns from this one.
     for batch in tf.data.Dataset.from_generator(draw_batches, output_signature=signature).prefetch(2).take(STEPS):
         step(*batch)
     folder.mkdir(parents=True, exist_ok=True)
@@ -191,38 +216,46 @@ def trained(folder: Path, name: str, image_shape: tuple[int, int, int], outputs:
 
 
 def convolutions(image_shape: tuple[int, int, int], outputs: dict[str, int]) -> keras.Model:
-    """Images (N, height, width, channels) in [0, 255] -> {"features": (N, SIZE), each output's name: logits}."""
+    """A network from images (N, height, width, channels) in [0, 255] to {"features": (N, SIZE), each output's name:
+    logits}. Each layer has its own seed: without one, Keras would take it from the global random state."""
+    seeds = iter(range(100))
+
+    def uniform():
+        return keras.initializers.GlorotUniform(seed=next(seeds))
+
     inputs = keras.Input(image_shape)
     x = layers.Rescaling(1 / 127.5, -1)(inputs)
-    if image_shape[0] > 96:  # Larger ones hold nothing that is needed here, and take long.
+    if image_shape[0] > 96:  # More detail would only cost time.
         x = layers.AveragePooling2D(image_shape[0] // 64)(x)
     for width in (16, 32, 64, 128):
-        x = layers.Conv2D(width, 3, strides=2, padding="same", use_bias=False)(x)
+        x = layers.Conv2D(width, 3, strides=2, padding="same", use_bias=False, kernel_initializer=uniform())(x)
         x = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
-    x = layers.Dense(SIZE, use_bias=False)(layers.Flatten()(x))
+    x = layers.Dense(SIZE, use_bias=False, kernel_initializer=uniform())(layers.Flatten()(x))
     features = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
-    ends = {name: layers.Dense(size, name=name)(features) for name, size in outputs.items()}
-    return keras.Model(inputs, {"features": features, **ends})
+    heads = {
+        name: layers.Dense(size, name=name, kernel_initializer=uniform())(features) for name, size in outputs.items()
+    }
+    return keras.Model(inputs, {"features": features, **heads})
 
 
-def moved(images: np.ndarray, random: np.random.Generator, mirror: bool) -> np.ndarray:
-    """Each image moved by up to a tenth of its sides, and mirrored or not where `mirror`."""
+def shift(images: np.ndarray, random: np.random.Generator, mirror: bool) -> np.ndarray:
+    """Shift each image by up to a tenth of its sides, and mirror half of them if `mirror`."""
     count, height, width, _ = images.shape
-    far_y, far_x = height // 10, width // 10
-    padded = np.pad(images, ((0, 0), (far_y, far_y), (far_x, far_x), (0, 0)), "reflect")
+    most_y, most_x = height // 10, width // 10
+    padded = np.pad(images, ((0, 0), (most_y, most_y), (most_x, most_x), (0, 0)), "reflect")
     result = np.empty_like(images)
-    for i, (y, x, mirrored) in enumerate(random.integers((2 * far_y + 1, 2 * far_x + 1, 2), size=(count, 3))):
+    for i, (y, x, mirrored) in enumerate(random.integers((2 * most_y + 1, 2 * most_x + 1, 2), size=(count, 3))):
         image = padded[i, y : y + height, x : x + width]
         result[i] = image[:, ::-1] if mirror and mirrored else image
     return result
 
 
-def turned(images: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Each image mirrored or not, moved, recoloured, and turned: float32 images and how often by 90 degrees. Without
-    all that, the network would know a small set's images by heart."""
+def rotate(images: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Rotate each image by a random multiple of 90 degrees, after random mirroring, shifts and changes of colour:
+    float32 images and {"rotation": quarter turns}. Without the changes, the network would memorise a small set."""
     count = len(images)
     turns = random.integers(4, size=count)
-    images = np.stack([np.rot90(one, n) for one, n in zip(moved(images, random, mirror=True), turns, strict=True)])
+    images = np.stack([np.rot90(one, n) for one, n in zip(shift(images, random, mirror=True), turns, strict=True)])
 
     def uniform(low, high, channels):
         return low + (high - low) * random.random((count, 1, 1, channels), np.float32)

@@ -1,74 +1,142 @@
-"""What happens after a step and at an epoch's end. The order in `make_callbacks` is part of the design: what is
-not finite stops everything, and the checkpoint comes after all that belongs to the epoch it closes."""
+"""What happens between steps and after each epoch of a run.
+
+The order in `make_callbacks` is part of the design: a value that is not finite stops the run before anything is saved,
+and the checkpoint comes after all that belongs to the epoch it closes.
+"""
 
 import csv
+import sys
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
+from tqdm import tqdm
 
 from gan_tf.common.errors import InputError
 from gan_tf.common.files import atomic_write
 from gan_tf.config import Config
 from gan_tf.data.images import ImageDataset
 from gan_tf.gan import GAN, sample
-from gan_tf.measure.health import EPOCHS, HeldOutAccuracy, diagnose
-from gan_tf.measure.metrics import coverage, frechet_distance
+from gan_tf.measure.features import Features, dataset_features
+from gan_tf.measure.health import EPOCHS as PATIENCE
+from gan_tf.measure.health import HeldOutAccuracy, diagnose
+from gan_tf.measure.report import run_reference
 from gan_tf.run import plots
-from gan_tf.run.folder import Checkpoints, Run, save_picture
+from gan_tf.run.checkpoints import CheckpointStore
+from gan_tf.run.folder import Run, save_picture
 
 GRID = 64  # Images in a sample grid, 8 by 8.
+
+# Called with the GAN and the number of epochs done; returns columns for `epoch_row`.
+Columns = Callable[[GAN, int], dict[str, float]]
 
 
 class Diverged(InputError):
     """A loss or a weight became NaN or infinite."""
 
 
-class Interrupted(Exception):
-    """Training was asked to stop, and everything is saved."""
-
-
-def stop(gan: GAN, what: str) -> None:
-    """Raises Diverged, with what to try."""
-    raise Diverged(
-        f"Training diverged: {what} at step {int(gan.step)}. Try a lower --learning-rate (it was "
-        f"{gan.config.learning_rate:g}), a larger --batch-size (it was {gan.config.batch_size}) or another --seed."
+def diverged(gan: GAN, what: str) -> Diverged:
+    """The error, with what to try."""
+    return Diverged(
+        f"Training diverged: at step {int(gan.step)}, {what}. Try a lower --learning-rate, a larger --batch-size or "
+        "another --seed."
     )
 
 
 def check_weights(gan: GAN) -> None:
-    """Raises Diverged where a weight is not finite, which the losses show only at the next step."""
+    """Raise Diverged if a weight is not finite. The losses show that only at the next step."""
     for weight in (*gan.generator.variables, *gan.discriminator.variables):
         if not np.isfinite(weight.numpy()).all():
-            stop(gan, f"the weights {weight.path} are not finite")
+            raise diverged(gan, f"the weights {weight.path} are not finite")
+
+
+def epoch_row(gan: GAN, epoch: int, extra: Sequence[Columns] = ()) -> dict[str, float]:
+    """What is known of an epoch: its number, the mean of each of the GAN's trackers, and the columns of `extra`."""
+    row = {"epoch": epoch} | {name: float(tracker.result()) for name, tracker in gan.trackers.items()}
+    for columns in extra:
+        row |= columns(gan, epoch)
+    return row
 
 
 class TerminateOnNonFinite(keras.callbacks.Callback):
-    """Raises Diverged as soon as a loss is not a number any more, or a weight at an epoch's end: before
-    anything of it is saved."""
+    """Raises Diverged when a running mean, or at an epoch's end a weight, is not finite: before it is saved."""
 
-    def on_train_batch_end(self, batch, logs=None):
-        for name in self.model.SHOWN:
+    def on_train_batch_end(self, batch, logs: Any = None):
+        for name in self.model.LOGGED:
             if not np.isfinite(logs[name]):
-                stop(self.model, f"{name} became {logs[name]}")
+                raise diverged(self.model, f"{name} is {logs[name]}")
 
     def on_epoch_end(self, epoch, logs=None):
         check_weights(self.model)
 
 
-class History(keras.callbacks.Callback):
-    """history.csv: a row for each epoch, counted from 1, of all of the GAN's means and of what `more` adds: functions
-    of (gan, epoch) that return columns."""
+class Progress(keras.callbacks.Callback):
+    """Shows where training is: in a terminal a bar for each epoch, in its width, and elsewhere one line an epoch.
 
-    def __init__(self, run: Run, more: Sequence[Callable[[GAN, int], dict[str, float]]] = ()):
+    Keras's own bar prints all logs in full length and wraps. Here are the four that one line of 80 columns holds; the
+    others are in history.csv.
+    """
+
+    def __init__(self, config: Config):
         super().__init__()
-        self.path, self.more = run.history_csv, more
+        self.images_per_step = config.batch_size * config.d_steps
+        self.bar, self.clock = tqdm(disable=True), None  # No epoch has begun.
+
+    def on_epoch_begin(self, epoch, logs=None):
+        epochs, steps = self.params["epochs"], self.params["steps"]
+        self.title = f"epoch {epoch + 1}/{epochs}"
+        self.bar = tqdm(
+            total=steps,
+            initial=int(self.model.step) % steps,
+            file=sys.stdout,
+            disable=not sys.stdout.isatty(),
+            dynamic_ncols=True,
+            bar_format=f"{self.title} {{bar}} {{n_fmt}}/{{total_fmt}}{{desc}}",
+        )
+        if self.clock:
+            self.clock = time.perf_counter(), int(self.model.step)
+
+    def on_train_batch_end(self, batch, logs: Any = None):
+        now, step = time.perf_counter(), int(self.model.step)
+        self.rate = ""
+        if self.clock:
+            images = (step - self.clock[1]) * self.images_per_step
+            self.rate = f"  {images / (now - self.clock[0]):,.0f} images/s"
+        else:  # The run's first call is not counted: it compiles the step.
+            self.clock = now, step
+        self.bar.set_description_str(self.rate + numbers(logs), refresh=False)
+        self.bar.update(batch + 1 - self.bar.n)
+
+    def on_epoch_end(self, epoch, logs: Any = None):
+        self.close()
+        if self.bar.disable:
+            print(self.title + self.rate + numbers(logs), flush=True)
+
+    def on_train_end(self, logs=None):
+        self.close()
+
+    def close(self) -> None:
+        """End the bar's line, if there is one."""
+        self.bar.close()
+
+
+def numbers(logs: dict[str, float]) -> str:
+    """The running means as short as a line needs them."""
+    names = {"d_loss": "D", "g_loss": "G", "D(x)": "D(x)", "D(G(z))_before": "D(G(z))"}
+    return "".join(f"  {short} {logs[name]:.2f}" for name, short in names.items())
+
+
+class History(keras.callbacks.Callback):
+    """Writes history.csv: the `epoch_row` of each epoch, counted from 1."""
+
+    def __init__(self, run: Run, extra: Sequence[Columns] = ()):
+        super().__init__()
+        self.path, self.extra = run.history_csv, extra
 
     def on_epoch_end(self, epoch, logs=None):
-        row = {"epoch": epoch + 1} | {name: float(mean.result()) for name, mean in self.model.means.items()}
-        for columns in self.more:
-            row |= columns(self.model, epoch + 1)
+        row = epoch_row(self.model, epoch + 1, self.extra)
         with open(self.path, "a", newline="") as file:
             writer = csv.DictWriter(file, row, lineterminator="\n")
             if file.tell() == 0:
@@ -76,68 +144,41 @@ class History(keras.callbacks.Callback):
             writer.writerow(row)
 
 
-class Evaluate:
-    """Columns of history.csv at every `evaluate_every`-th epoch, between which they are nan: Frechet distance and
-    coverage of 2,000 fakes at most, in a small network's features (gan_tf/measure/features.py). The generator with the lowest
-    distance so far is kept as best_generator.keras."""
-
-    def __init__(self, run: Run, images: ImageDataset, features: Callable[[np.ndarray], np.ndarray], config: Config):
-        rows = np.random.default_rng(0).permutation(len(images))[:2000]
-        self.run, self.features, self.every = run, features, config.evaluate_every
-        self.reals = features(images.images[np.sort(rows)])
-        count = min(2000, max(1000, len(images)), 2**29 // int(np.prod(images.shape)))
-        self.latents = np.random.default_rng(config.seed).standard_normal((count, config.latent_dim))
-        distances = run.read_history().get("frechet_distance", ())
-        self.best = min((distance for distance in distances if np.isfinite(distance)), default=np.inf)
-
-    def __call__(self, gan: GAN, epoch: int) -> dict[str, float]:
-        if epoch % self.every:
-            return {"frechet_distance": np.nan, "coverage": np.nan}
-        fakes = self.features(sample(gan.ema_generator, self.latents))
-        distance = frechet_distance(self.reals, fakes)
-        if distance < self.best:
-            self.best = distance
-            with atomic_write(self.run.best_generator_keras) as temporary:
-                gan.ema_generator.save(temporary)
-        return {"frechet_distance": distance, "coverage": coverage(self.reals, fakes)}
-
-
 class Health(keras.callbacks.Callback):
-    """Says what is wrong, or at the end that nothing is, each once, with the epoch."""
+    """Prints each diagnosis once, with its epoch, or at the end that there was none."""
 
-    def __init__(self, run: Run):
+    def __init__(self, run: Run, config: Config):
         super().__init__()
-        self.run, self.said, self.waiting = run, set(), []
+        self.run, self.config, self.reported = run, config, set()
 
     def on_train_begin(self, logs=None):
+        # A resumed run does not repeat itself.
         history = self.run.read_history()
         for epochs in range(len(history.get("epoch", ()))):
-            self.said |= {*diagnose({name: values[:epochs] for name, values in history.items()}, self.model.config)}
+            past = {name: values[: epochs + 1] for name, values in history.items()}
+            self.reported |= {*diagnose(past, self.config)}
 
     def on_epoch_end(self, epoch, logs=None):
-        for name, sentence in diagnose(self.run.read_history(), self.model.config).items():
-            if name not in self.said:
-                self.said.add(name)
-                self.waiting.append(f"Health, epoch {epoch + 1}: {sentence}")
-
-    def on_epoch_begin(self, epoch, logs=None):  # As the progress bar's line is not at its end before.
-        while self.waiting:
-            print(self.waiting.pop(0), flush=True)
+        for name, sentence in diagnose(self.run.read_history(), self.config).items():
+            if name not in self.reported:
+                self.reported.add(name)
+                print(f"Health, epoch {epoch + 1}: {sentence}", flush=True)
 
     def on_train_end(self, logs=None):
-        self.on_epoch_begin(0)
         history = self.run.read_history()
-        if not self.said and len(history["epoch"]) >= EPOCHS:
-            print(
-                f"Health, epoch {len(history['epoch'])}: all well. D is right about {history['accuracy_real'][-1]:.0%} "
-                f"of real images and {history['accuracy_fake'][-1]:.0%} of fakes; two fakes are "
-                f"{history['spread'][-1]:.2f} times as far apart as two real images."
-            )
+        epochs = len(history.get("epoch", ()))
+        if self.reported or epochs < PATIENCE or self.model.stop_training:
+            return
+        print(
+            f"Health, epoch {epochs}: all well. The discriminator is right about {history['accuracy_real'][-1]:.0%} of "
+            f"real images and {history['accuracy_fake'][-1]:.0%} of fakes; two fakes are {history['spread'][-1]:.2f} "
+            "times as far apart as two real images."
+        )
 
 
 class Samples(keras.callbacks.Callback):
-    """samples/epoch_NNNN.png: what the averaged generator makes of always the same latent vectors; 0000 is from
-    before the first step."""
+    """Writes samples/epoch_NNNN.png: the averaged generator's images of the same latents (N, latent_dim) after each
+    epoch. 0000 is before the first step."""
 
     def __init__(self, run: Run, latents: np.ndarray):
         super().__init__()
@@ -155,84 +196,69 @@ class Samples(keras.callbacks.Callback):
         save_picture(self.run.sample_png(epoch), plots.grid(fakes, columns=8))
 
 
-class Save(keras.callbacks.Callback):
-    """A checkpoint and the two models at the end of every epoch, and when `stop_requested` is set: then it
-    raises Interrupted. A resumed epoch goes on with the means that it had."""
+class Checkpoint(keras.callbacks.Callback):
+    """Saves a checkpoint and both models at the end of each epoch. Once `stop_requested` is set, it does so after the
+    current step and stops training."""
 
-    def __init__(self, run: Run, checkpoints: Checkpoints, steps_per_epoch: int):
+    def __init__(self, run: Run, store: CheckpointStore):
         super().__init__()
-        self.run, self.checkpoints, self.steps_per_epoch = run, checkpoints, steps_per_epoch
-        self.stop_requested = False
-        self.means = [variable for mean in checkpoints.gan.metrics for variable in mean.variables]
-        self.means_so_far = [variable.numpy() for variable in self.means]
-
-    def on_epoch_begin(self, epoch, logs=None):
-        if int(self.model.step) % self.steps_per_epoch:  # `fit` has just reset what the checkpoint brought back.
-            for variable, value in zip(self.means, self.means_so_far, strict=True):
-                variable.assign(value)
+        self.run, self.store, self.stop_requested = run, store, False
 
     def on_train_batch_end(self, batch, logs=None):
-        if self.stop_requested and int(self.model.step) % self.steps_per_epoch:
+        if self.stop_requested and batch + 1 < self.params["steps"]:
             check_weights(self.model)
             self.save()
-            raise Interrupted
 
     def on_epoch_end(self, epoch, logs=None):
         self.save()
-        if self.stop_requested:
-            raise Interrupted
 
     def save(self) -> None:
-        self.checkpoints.save()
+        self.store.save()
         self.run.save_models(self.model)
+        self.model.stop_training = self.stop_requested
 
 
-class Speed(keras.callbacks.Callback):
-    """Adds real images per second, of the epoch so far, to the logs that the progress bar shows."""
+class Evaluate:
+    """Columns `frechet_distance` and `coverage` at each config.evaluate_every-th epoch, and nan between.
 
-    def __init__(self):
-        super().__init__()
-        self.began = self.rate = None
+    They compare the averaged generator's images of the same latents each time with real ones that it was trained on,
+    in `features`, equally many of both (`gan_tf.measure.report`). The generator with the lowest distance so far is kept
+    as best_generator.keras.
+    """
 
-    def on_epoch_begin(self, epoch, logs=None):
-        if self.began:
-            self.began = time.perf_counter(), int(self.model.step)
+    def __init__(self, run: Run, images: ImageDataset, config: Config, features: Features):
+        self.run, self.every = run, config.evaluate_every
+        self.reference = run_reference(images, config, features)
+        self.latents = np.random.default_rng(config.seed).standard_normal((self.reference.count, config.latent_dim))
+        distances = run.read_history().get("frechet_distance", ())
+        self.best = min((distance for distance in distances if np.isfinite(distance)), default=np.inf)
 
-    def on_train_batch_end(self, batch, logs=None):
-        now, step = time.perf_counter(), int(self.model.step)
-        if not self.began:  # The first execution of all is left out: it compiles the step.
-            self.began = now, step
-            return
-        images = (step - self.began[1]) * self.model.config.batch_size * self.model.config.d_steps
-        logs["images/s"] = self.rate = images / (now - self.began[0])
-
-    def on_epoch_end(self, epoch, logs=None):
-        if self.rate:
-            logs["images/s"] = self.rate
+    def __call__(self, gan: GAN, epoch: int) -> dict[str, float]:
+        if epoch % self.every:
+            return {"frechet_distance": np.nan, "coverage": np.nan}
+        scores = self.reference.measure_features(sample(gan.ema_generator, self.latents))
+        row = {name: float(np.mean(scores[name])) for name in ("frechet_distance", "coverage")}
+        if row["frechet_distance"] < self.best:
+            self.best = row["frechet_distance"]
+            with atomic_write(self.run.best_generator_keras) as temporary:
+                gan.ema_generator.save(temporary)
+        return row
 
 
 def make_callbacks(
-    run: Run,
-    checkpoints: Checkpoints,
-    images: ImageDataset,
-    latents: np.ndarray,
-    steps_per_epoch: int,
-    tensorboard: bool,
+    run: Run, store: CheckpointStore, images: ImageDataset, config: Config, latents: np.ndarray, tensorboard: bool
 ) -> list[keras.callbacks.Callback]:
-    """All of them, in their order; the last one is Save."""
-    config = checkpoints.gan.config
-    more = [HeldOutAccuracy(images, config)]
+    """All callbacks of a run, in their order: Progress is the first and Checkpoint the last."""
+    extra: list[Columns] = [HeldOutAccuracy(images, config)]
     if config.evaluate_every:
-        from gan_tf.measure.features import dataset_features
-
-        more.append(Evaluate(run, images, dataset_features(images, config), config))
+        extra.append(Evaluate(run, images, config, dataset_features(images, config)))
     boards = [keras.callbacks.TensorBoard(str(run.tensorboard), write_graph=False)] if tensorboard else []
     return [
+        Progress(config),
         TerminateOnNonFinite(),
-        History(run, more),
-        Health(run),
+        History(run, extra),
+        Health(run, config),
         Samples(run, latents),
-        Speed(),
         *boards,
-        Save(run, checkpoints, steps_per_epoch),
+        Checkpoint(run, store),
     ]

@@ -1,9 +1,10 @@
-"""A run's folder: what lies in it, and how it is made, opened, saved and loaded.
+"""A run's folder: which files it holds, and how they are written, read and locked.
 
-Every file is written beside its place and then renamed, so that whatever stops the program, a file that is
-there is whole. The one exception, history.csv, is cut back to the checkpoint when the run is resumed.
+Every file is written atomically, so a file that exists is complete whatever stopped the program. The one exception is
+history.csv, which grows by a line an epoch; resuming cuts it back to the checkpoint.
 """
 
+import contextlib
 import csv
 import dataclasses
 import datetime
@@ -11,10 +12,12 @@ import json
 import os
 import platform
 import shutil
-import sys
+import socket
 import zipfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import filelock
 import keras
 import numpy as np
 import tensorflow as tf
@@ -24,9 +27,11 @@ from gan_tf.common.errors import InputError
 from gan_tf.common.files import atomic_write
 from gan_tf.config import Config
 from gan_tf.data.images import ImageDataset
+from gan_tf.gan import GAN
+from gan_tf.models import to_plain
 from gan_tf.run import plots
 
-FORMAT = 3  # Of config.json and of what lies beside it; one more whenever older code could not read it.
+FORMAT = 4  # The format of config.json and of the checkpoints; raised whenever older code could not read them.
 
 
 def save_picture(path: Path, picture: np.ndarray) -> None:
@@ -51,96 +56,136 @@ class Run:
         self.curves_png = folder / "curves.png"
         self.strip_png = folder / "strip.png"
         self.progress_gif = folder / "progress.gif"
+        self.progress_mp4 = folder / "progress.mp4"
         self.generator_keras = folder / "generator.keras"
         self.best_generator_keras = folder / "best_generator.keras"
         self.discriminator_keras = folder / "discriminator.keras"
 
     @classmethod
     def create(cls, folder: Path | None, config: Config, images: ImageDataset, fallback: str | None) -> "Run":
-        """A new folder with its config.json; named by data set, labels and time where `folder` is None.
+        """Make the folder of a new run, with its config.json.
 
-        `fallback` says why another data set was asked for than config has, or is None. Raises InputError.
+        Args:
+            folder: where; None is runs/ with a name made of data set, labels and time.
+            config: what will be trained.
+            images: what it will be trained on.
+            fallback: why `config` has another data set than the one that was asked for, or None.
+
+        Raises:
+            InputError: if the folder exists or cannot be made.
         """
         if folder is None:
             parts = [images.name, *config.label, datetime.datetime.now().strftime("%Y%m%d-%H%M%S")]
             folder = Path("runs", "-".join(parts))
         run = cls(folder)
+        data = {
+            "name": images.name,
+            "images": len(images),
+            "shape": images.shape,
+            "source": images.source,
+            "skipped": images.skipped,
+            "fingerprint": images.fingerprint,
+            "fallback": fallback,
+        }
+        record = {"format": FORMAT, "config": dataclasses.asdict(config), "data": data, "phases": [], "starts": []}
         try:
             folder.mkdir(parents=True)
             try:
                 run.samples.mkdir()
-                run.write_config(config, images, fallback)
-            except BaseException:  # Only what was made here, a line above, is removed again.
+                run.write_json(run.config_json, record)
+            except BaseException:  # The folder was made here, a line above, so it holds nothing of anyone else's.
                 shutil.rmtree(folder, ignore_errors=True)
                 raise
         except FileExistsError:
             raise InputError(
-                f"{folder} exists already; go on with it by --resume {folder}, or name a new folder with --run."
+                f"{folder} exists already: continue that run with --resume {folder}, or name a new folder with --run."
             ) from None
         except OSError as error:
             raise InputError(
-                f"The run's folder {folder} cannot be made ({error.strerror}); name a writable one with --run."
+                f"The run's folder {folder} cannot be made ({error.strerror}): name a writable one with --run."
             ) from error
         return run
 
     @classmethod
     def open(cls, folder: Path) -> "Run":
-        """The folder of a run that was made before. Raises InputError where it is none."""
+        """The folder of an existing run. Raises InputError if it is none, or one that this version cannot read."""
         run = cls(folder)
         if not run.config_json.exists():
-            raise InputError(f"{folder} is no run's folder: there is no config.json in it.")
+            raise InputError(f"{folder} is not the folder of a run: it has no config.json.")
         run.read_config()
         return run
 
-    def write_config(self, config: Config, images: ImageDataset, fallback: str | None) -> None:
-        """What was run, on what, and with which versions, for people and for --resume."""
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other processes from training in this folder. The operating system releases the lock when the process
+        ends, even by kill -9. Raises InputError, and changes nothing, if another process holds it."""
+        lock = filelock.FileLock(self.folder / ".lock")
+        owner = self.folder / ".lock_owner.json"
+        try:
+            lock.acquire(timeout=0)
+            self.write_json(owner, {"pid": os.getpid(), "host": socket.gethostname(), "since": now()})
+        except filelock.Timeout:
+            raise InputError(
+                f"{self.folder} is being trained by {describe_owner(owner)}: wait until that ends, or stop it with "
+                "Ctrl-C, and then resume."
+            ) from None
+        except OSError as error:
+            lock.release()
+            raise self.unwritable(error) from error
+        try:
+            yield
+        finally:
+            owner.unlink(missing_ok=True)
+            lock.release()
+
+    def unwritable(self, error: OSError) -> InputError:
+        """The InputError for a full or read-only disk."""
+        return InputError(
+            f"{self.folder} could not be written to ({error.strerror or error}): make room or make it writable, then "
+            f"continue from the last checkpoint with --resume {self.folder}"
+        )
+
+    def read_config(self) -> tuple[Config, dict]:
+        """The run's Config, and all of config.json. Raises InputError if this version cannot read it."""
+        try:
+            record = json.loads(self.config_json.read_text())
+            if record["format"] == FORMAT:
+                return Config(**record["config"]), record
+            age = "an older" if record["format"] < FORMAT else "a newer"
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise InputError(f"{self.config_json} cannot be read ({error}): it is not as gan_tf wrote it.") from error
+        raise InputError(
+            f"{self.folder} was made by {age} gan_tf: its format is {record['format']}, and gan_tf {__version__} reads "
+            f"format {FORMAT} only. Use that gan_tf, or train the run again."
+        )
+
+    def record_start(self, config: Config, phases: Sequence[tuple[int, int]], step: int) -> None:
+        """Add to config.json's "starts" that training starts now from `step`, here, with these versions. "config" and
+        "phases" become what they are from now on; what resuming may change is in each start."""
+        _, record = self.read_config()
         versions = {"gan_tf": __version__, "tensorflow": tf.__version__, "keras": keras.__version__}
-        record = {
-            "format": FORMAT,
-            "config": dataclasses.asdict(config),
-            "data": {
-                "name": images.name,
-                "images": len(images),
-                "shape": images.shape,
-                "source": images.source,
-                "skipped": images.skipped,
-                "fingerprint": images.fingerprint,
-                "fallback": fallback,
-            },
+        start = {
+            "time": now(),
+            "step": step,
+            "epochs": config.epochs,
+            "data_dir": config.data_dir,
             "device": device(),
             "versions": versions | {"python": platform.python_version()},
         }
+        record |= {"config": dataclasses.asdict(config), "phases": phases, "starts": [*record["starts"], start]}
         self.write_json(self.config_json, record)
 
-    def read_config(self) -> tuple[Config, dict]:
-        """The run's Config, and all of config.json. Raises InputError where this gan_tf cannot read it."""
-        try:
-            record = json.loads(self.config_json.read_text())
-            written, version = record["format"], record["versions"]["gan_tf"]
-            if written <= FORMAT:
-                values = record["config"]
-                if written < FORMAT:  # Such a run can be drawn with, but not resumed: what is no field now is nothing.
-                    values = {
-                        field.name: values[field.name] for field in dataclasses.fields(Config) if field.name in values
-                    }
-                return Config(**values), record
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            raise InputError(f"{self.config_json} cannot be read ({error}); it is not as gan_tf wrote it.") from error
-        raise InputError(
-            f"{self.folder} was made by gan_tf {version} in format {written}, which is newer than this gan_tf "
-            f"{__version__} (format {FORMAT}); update gan_tf to open it."
-        )
-
     def write_json(self, path: Path, record: dict) -> None:
+        """Write a JSON file atomically."""
         with atomic_write(path) as temporary:
             temporary.write_text(json.dumps(record, indent=2) + "\n")
 
     def read_metrics(self) -> dict:
-        """metrics.json; empty where it is not there yet."""
+        """metrics.json, or an empty dict before it exists."""
         return json.loads(self.metrics_json.read_text()) if self.metrics_json.exists() else {}
 
     def read_history(self) -> dict[str, list[float]]:
-        """history.csv by column; empty where it is not there yet."""
+        """history.csv as column name -> one value per epoch, or an empty dict before it exists."""
         if not self.history_csv.exists():
             return {}
         with open(self.history_csv, newline="") as file:
@@ -148,28 +193,29 @@ class Run:
         return {name: [float(row[name]) for row in rows] for name in rows[0]} if rows else {}
 
     def cut_history(self, epochs: int) -> None:
-        """Keep the first `epochs` rows of history.csv: the rest is from after the last checkpoint."""
+        """Keep the first `epochs` rows of history.csv: later ones were written after the last checkpoint."""
         if self.history_csv.exists():
             lines = self.history_csv.read_text().splitlines(keepends=True)
             with atomic_write(self.history_csv) as temporary:
                 temporary.write_text("".join(lines[: epochs + 1] if epochs else []))
 
     def sample_png(self, epoch: int) -> Path:
-        """Where the grid from the end of an epoch lies; epoch 0 is from before the first step."""
+        """The path of the sample grid from the end of `epoch`; epoch 0 is before the first step."""
         return self.samples / f"epoch_{epoch:04d}.png"
 
-    def save_models(self, gan) -> None:
-        """Write generator.keras (the averaged weights) and discriminator.keras."""
-        for path, model in ((self.generator_keras, gan.ema_generator), (self.discriminator_keras, gan.discriminator)):
+    def save_models(self, gan: GAN) -> None:
+        """Write generator.keras (the averaged weights) and discriminator.keras, both of built-in Keras layers only."""
+        models = {self.generator_keras: gan.ema_generator, self.discriminator_keras: to_plain(gan.discriminator)}
+        for path, model in models.items():
             with atomic_write(path) as temporary:
                 model.save(temporary)
 
-    def load_generator(self):
-        """The averaged generator. Raises InputError, saying which versions are at odds if they are."""
+    def load_generator(self) -> keras.Model:
+        """The averaged generator. Raises InputError, with both versions if Keras's is the reason."""
         path = self.generator_keras
         if not path.exists():
             raise InputError(
-                f"{self.folder} has no generator.keras yet; finish the run with python -m gan_tf.train --resume "
+                f"{self.folder} has no generator.keras yet: finish the run with python -m gan_tf.train --resume "
                 f"{self.folder}"
             )
         try:
@@ -181,8 +227,23 @@ class Run:
             ) from error
 
 
+def now() -> str:
+    """The time as people and JSON read it, with its offset from UTC."""
+    return datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+
+
+def describe_owner(path: Path) -> str:
+    """Who holds a run's lock, for a sentence. The file can be missing for a moment after the lock was taken."""
+    try:
+        owner = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return "another process"
+    host = "" if owner["host"] == socket.gethostname() else f" on {owner['host']}"
+    return f"process {owner['pid']}{host} since {owner['since']}"
+
+
 def saved_by(path: Path) -> str:
-    """How a .keras file came to be, as the end of a sentence that begins with 'it'."""
+    """Which Keras saved a .keras file, or that it is damaged: the end of a sentence that begins with 'it'."""
     try:
         with zipfile.ZipFile(path) as archive:
             return "was saved by Keras " + json.loads(archive.read("metadata.json"))["keras_version"]
@@ -191,56 +252,7 @@ def saved_by(path: Path) -> str:
 
 
 def device() -> str:
-    """What TensorFlow computes on."""
+    """The names of the devices that TensorFlow computes on."""
     gpus = tf.config.list_physical_devices("GPU")
     names = [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus]
     return ", ".join(names) or f"CPU, {os.cpu_count()} cores"
-
-
-class Checkpoints:
-    """All that training needs to go on, saved by step: both models, the average, both optimizers, the step, and
-    the means of the epoch so far. TensorFlow writes and renames, and keeps a checksum of every tensor."""
-
-    def __init__(self, gan, folder: Path):
-        self.gan = gan
-        self.state = tf.train.Checkpoint(
-            generator=gan.generator,
-            discriminator=gan.discriminator,
-            ema_generator=gan.ema_generator,
-            g_optimizer=gan.g_optimizer,
-            d_optimizer=gan.d_optimizer,
-            step=gan.step,
-            # Keras's metrics are nothing that TensorFlow would look into.
-            means=[variable.value for mean in gan.metrics for variable in mean.variables],
-        )
-        # Two, so that there is one before the newest.
-        self.manager = tf.train.CheckpointManager(self.state, str(folder), max_to_keep=2, checkpoint_name="step")
-
-    def save(self) -> None:
-        """Write a checkpoint of now. Raises OSError."""
-        try:
-            self.manager.save(checkpoint_number=int(self.gan.step))
-        except tf.errors.OpError as error:
-            raise OSError(None, error.message.splitlines()[0], str(self.manager.directory)) from error
-
-    def restore_or_begin(self) -> None:
-        """Go back to the newest checkpoint; where there is none yet, save the first."""
-        if self.manager.checkpoints:
-            self.restore()
-        else:
-            self.save()
-
-    def restore(self) -> None:
-        """Go back to the newest checkpoint that is whole, naming those that are not. Raises InputError."""
-        saved = self.manager.checkpoints
-        for path in reversed(saved):
-            try:
-                self.state.restore(path).assert_existing_objects_matched()
-                return
-            except Exception as error:  # TensorFlow's own, or IndexError, or AssertionError: as the damage wants.
-                why = str(error).splitlines()[0]
-                print(f"gan_tf: the checkpoint {path} is damaged ({why}); trying the one before it.", file=sys.stderr)
-        raise InputError(
-            f"{self.manager.directory} holds no checkpoint that can be read (of {len(saved)}); start again in "
-            "another folder with --run."
-        )
