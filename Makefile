@@ -1,5 +1,5 @@
-# make train: handwritten fives from nothing, in half a minute. make test: the tests.
-# Each makes its own .venv first, and installs nothing again while the requirements stay as they are.
+# make train: handwritten fives out of noise, in half a minute. make test: lint and tests, under four minutes.
+# The first call creates .venv and installs everything; later calls install again only if the requirements changed.
 
 PYTHON ?= python3
 ifeq ($(OS),Windows_NT)
@@ -8,40 +8,36 @@ else
 BIN := .venv/bin
 endif
 
-.PHONY: train test notebooks bench clean
+.PHONY: train test test-all notebooks bench clean
 
 train: .venv/installed
 	$(BIN)/python -m gan_tf.train --dataset mnist --digit 5
 
-test: .venv/installed-test
+test: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest -q
 
-# With MNIST, Pokemon and animal_faces in data/, as theirs are the stored outputs.
-notebooks: .venv/installed-notebooks
+# What `make test` leaves out. `make test test-all` runs nothing twice.
+test-all: test
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+# For the outputs that the repository stores, put MNIST, Pokemon and animal_faces into data/ first.
+notebooks: .venv/installed
 	$(BIN)/python notebooks/make.py
 
 bench: .venv/installed
 	$(BIN)/python benchmarks/mnist_five.py
 
-.venv/bin-made:
+.venv/created:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || \
-	  { echo "gan_tf needs Python 3.10 to 3.13, as TensorFlow does; name one: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	  { echo "gan_tf needs Python 3.10 to 3.13, like TensorFlow. Name one: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv .venv
 	touch $@
 
-.venv/installed: .venv/bin-made requirements.txt
-	@echo "Installing TensorFlow and what else requirements.txt names; this takes some minutes, once."
+.venv/installed: .venv/created requirements.txt pyproject.toml
+	@echo "Installing TensorFlow, Jupyter and pytest. This takes a few minutes, once."
 	$(BIN)/python -m pip install --quiet -r requirements.txt
-	touch $@
-
-.venv/installed-test: .venv/installed pyproject.toml
-	$(BIN)/python -m pip install --quiet -e ".[test]"
-	touch $@
-
-.venv/installed-notebooks: .venv/installed pyproject.toml
-	$(BIN)/python -m pip install --quiet -e ".[notebooks]"
 	touch $@
 
 clean:

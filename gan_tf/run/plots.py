@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 CAPTION = 18  # Height in pixels of the line of captions above a strip.
+MP4_NEEDS_PYAV = 'Writing an .mp4 file needs PyAV: run python -m pip install "imageio[pyav]", or write a .gif file.'
 
 
 def display_scale(side: int) -> int:
@@ -93,9 +94,7 @@ def encode_animation(frames: Sequence[np.ndarray], suffix: str, seconds: float =
     if suffix != ".mp4":
         raise ValueError(f"An animation is a .gif or an .mp4 file, not {suffix!r}.")
     if not can_write_mp4():
-        raise ModuleNotFoundError(
-            'Writing an .mp4 file needs PyAV: run python -m pip install "imageio[pyav]", or write a .gif file.'
-        )
+        raise ModuleNotFoundError(MP4_NEEDS_PYAV)
     height, width, _ = frames[0].shape
     even = ((0, height % 2), (0, width % 2), (0, 0))
     pictures = [np.pad(np.broadcast_to(frame, (height, width, 3)), even, mode="edge") for frame in frames]
