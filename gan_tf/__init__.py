@@ -2,7 +2,11 @@
 
 import os
 
+from gan_tf.common.quiet import silence_tensorflow
+
 __version__ = "0.1.0"
 
-# Whatever the environment or ~/.keras/keras.json says: the train step is TensorFlow's.
+# Whatever the environment or ~/.keras/keras.json says: the training step is written in TensorFlow.
 os.environ["KERAS_BACKEND"] = "tensorflow"
+
+silence_tensorflow()
