@@ -1,0 +1,71 @@
+"""Training by epochs that can be left and entered at any step."""
+
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+from gan_tf.config import Config
+from gan_tf.data.images import ImageDataset, batches, steps_per_epoch
+from gan_tf.gan import GAN
+
+# Steps in one call of the compiled function. Python's part of a call costs as much as a step of a small network, and
+# callbacks are called between calls only: Ctrl-C waits for at most this many steps.
+STEPS_PER_CALL = 16
+
+
+def train_epochs(
+    gan: GAN, images: ImageDataset, config: Config, callbacks: Sequence[keras.callbacks.Callback] = ()
+) -> keras.callbacks.History:
+    """Train from `gan.step`, wherever in an epoch that is, until config.epochs epochs are done.
+
+    `gan` is compiled (`gan_tf.run.build.build_gan`). Everything that `keras.Model.fit` promises to callbacks holds:
+    training begins and ends once, also when it starts within an epoch, whose running means continue from
+    `gan.trackers`. A run that was stopped, restored from a checkpoint and continued gives the same weights and the same
+    history, to the bit on a CPU, as a run that never stopped. Nothing is printed.
+
+    Returns Keras's History, with the means (`GAN.LOGGED`) of each epoch that ended here.
+    """
+    # A loop by hand, because Keras's `fit` cannot start within an epoch: it always resets the metrics and the count.
+    per_epoch = steps_per_epoch(images, config)
+    run_steps = compile_steps(gan)
+    data = iter(batches(images, config, int(gan.step)))
+    watchers = keras.callbacks.CallbackList(
+        list(callbacks), add_history=True, model=gan, epochs=config.epochs, steps=per_epoch, verbose=0
+    )
+    gan.stop_training = False  # A callback sets it, as under `fit`.
+    logs = {}
+    watchers.on_train_begin()
+    first_epoch, done = divmod(int(gan.step), per_epoch)
+    for epoch in range(first_epoch, config.epochs):
+        if not done:
+            gan.reset_metrics()
+        watchers.on_epoch_begin(epoch)
+        while done < per_epoch and not gan.stop_training:
+            count = min(STEPS_PER_CALL, per_epoch - done)
+            watchers.on_train_batch_begin(done)
+            logs = {name: float(value) for name, value in run_steps(data, tf.constant(count)).items()}
+            done += count
+            watchers.on_train_batch_end(done - 1, logs)
+        if done == per_epoch:
+            watchers.on_epoch_end(epoch, logs)
+        if gan.stop_training:
+            break
+        done = 0
+    watchers.on_train_end(logs)
+    return gan.history
+
+
+def compile_steps(gan: GAN):
+    """A function of (iterator, count) that trains `count` steps, one batch each, and returns the running means. It is
+    traced once, whatever `count` is."""
+    # XLA cannot compile the iterator, so it gets the step only. `jit_compile` is what `compile` was called with.
+    step = tf.function(gan.train_step, jit_compile=True) if gan.jit_compile else gan.train_step
+
+    @tf.function
+    def run_steps(iterator, count):
+        for _ in tf.range(count):
+            step(next(iterator))
+        return {name: gan.trackers[name].result() for name in gan.LOGGED}
+
+    return run_steps
