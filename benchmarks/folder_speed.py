@@ -1,9 +1,9 @@
 """How long does it take to open a folder of pictures, the first time and the second?
 
-Each row is a process of its own: pokemon/ of the data folder, and 16,000 drawn JPEGs of 512x512, for which 20 GB must
-be free where temporary files go. Writes results/folder_speed.md. On two cores five minutes.
-
     python benchmarks/folder_speed.py --data-dir data
+
+Each row is a process of its own. The folders are pokemon/ in the data folder, and 16,000 generated JPEGs of 512x512
+pixels, which need 20 GB where temporary files go. Writes results/folder_speed.md. On two cores it takes five minutes.
 """
 
 import argparse
@@ -11,64 +11,59 @@ import io
 import os
 import resource
 import struct
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
 import numpy as np
 import PIL
+from engine import environment, run_process, table, write_results
 from PIL import Image
 
 from gan_tf.config import Config
 from gan_tf.data.folder import load_folder
 
-RESULTS = Path(__file__).parent / "results"
-LARGE = 16_000
+HEAD = ("folder", "pictures", "size", "start", "seconds", "CPU seconds", "peak memory, GB")
 
 
-def draw(seed: int) -> bytes:
-    """A JPEG of 512x512 that costs about what a photograph does: soft shapes, and grain over them."""
+def make_jpeg(seed: int, side: int = 512) -> bytes:
+    """A JPEG that costs about as much to decode as a photograph: soft shapes, and grain over them."""
     random = np.random.default_rng(seed)
-    shapes = Image.fromarray(random.integers(0, 256, (8, 8, 3), np.uint8)).resize((512, 512), Image.Resampling.BICUBIC)
-    grain = random.integers(-12, 13, (512, 512, 1), np.int16)
+    shapes = Image.fromarray(random.integers(0, 256, (8, 8, 3), np.uint8))
+    shapes = shapes.resize((side, side), Image.Resampling.BICUBIC)
+    grain = random.integers(-12, 13, (side, side, 1), np.int16)
     file = io.BytesIO()
     Image.fromarray(np.clip(np.asarray(shapes) + grain, 0, 255).astype(np.uint8)).save(file, "JPEG", quality=90)
     return file.getvalue()
 
 
-def draw_all(folder: Path) -> None:
-    """Fill a folder with 16,000 files: 400 drawings, each 40 times with another comment, as no two may be the same."""
+def make_folder(folder: Path, count: int = 16_000, drawings: int = 400, side: int = 512) -> None:
+    """Fill a new folder with `count` different files: `drawings` pictures, repeated with different comments."""
     folder.mkdir()
-    drawings = [draw(seed) for seed in range(400)]
-    for number in range(LARGE):
-        raw, comment = drawings[number % len(drawings)], b"%05d" % number
-        # A JPEG's first two bytes are its start; then a comment may follow, with its length.
+    files = [make_jpeg(seed, side) for seed in range(drawings)]
+    for number in range(count):
+        raw, comment = files[number % drawings], b"%05d" % number
+        # A JPEG begins with two bytes; then a comment may follow, with its length.
         content = raw[:2] + b"\xff\xfe" + struct.pack(">H", 2 + len(comment)) + comment + raw[2:]
         (folder / f"{number:05}.jpg").write_bytes(content)
 
 
-def open_once(folder: str, size: int) -> None:
-    """In a process of its own: print what `row` reads. Keras is imported before, as it is in any training."""
-    import keras  # noqa: F401
+def open_once(folder: Path, size: int) -> tuple[int, float, float]:
+    """The number of pictures, and the seconds and CPU seconds that `load_folder` takes."""
+    import keras  # noqa: F401  Every training has imported it by then.
 
     began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF)
-    images = load_folder(Path(folder), Config(image_size=size))
+    images = load_folder(folder, Config(image_size=size))
     seconds, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    print(f"\n{len(images)} {seconds} {cpu} {after.ru_maxrss / 2**20}")
+    return len(images), seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def row(folder: Path, size: int, start: str) -> str:
-    """Open the folder in a new process: a line of the table."""
-    command = [sys.executable, __file__, "--open", str(folder), str(size)]
-    text = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-    count, seconds, cpu, memory = map(float, text.splitlines()[-1].split())
-    return f"| {folder.name} | {int(count):,} | {size}x{size} | {start} | {seconds:.2f} | {cpu:.2f} | {memory:.2f} |"
+def row(folder: Path, size: int, start: str) -> list[str]:
+    """Open the folder in a new process: a row of the table."""
+    text, _, memory = run_process([__file__, "--open", str(folder), str(size)])
+    count, seconds, cpu = text.splitlines()[-1].split()
+    figures = (f"{float(figure):.2f}" for figure in (seconds, cpu, memory))
+    return [folder.name, f"{int(count):,}", f"{size}x{size}", start, *figures]
 
 
 def main() -> None:
@@ -77,28 +72,23 @@ def main() -> None:
     parser.add_argument("--open", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.open:
-        open_once(options.open[0], int(options.open[1]))
+        print(*open_once(Path(options.open[0]), int(options.open[1])))
         return
-    rows = ["| folder | pictures | to | start | seconds | CPU seconds | peak memory, GB |", "|---" * 7 + "|"]
+    rows = []
     with tempfile.TemporaryDirectory() as temporary:
         os.environ["KERAS_HOME"] = temporary
-        drawn = Path(temporary, "drawn")
-        draw_all(drawn)
-        for folder, size in ((Path(options.data_dir) / "pokemon", 64), (drawn, 64), (drawn, 512)):
+        generated = Path(temporary, "generated")
+        make_folder(generated)
+        for folder, size in ((Path(options.data_dir) / "pokemon", 64), (generated, 64), (generated, 512)):
             for start in ("first", "second"):
                 rows.append(row(folder, size, start))
-                print(rows[-1], flush=True)
-    load = os.getloadavg()[2]
-    lines = [
-        f"Pillow {PIL.__version__}, NumPy {np.__version__}, {os.cpu_count()} CPU cores, on which {load:.1f} processes "
-        f"ran at once in the last 15 minutes (two would be this benchmark alone). Seconds are those of `load_folder`, "
-        "memory is that of the process, of which importing TensorFlow takes the most.",
-        "",
-        *rows,
-    ]
-    text = "\n".join(lines) + "\n"
-    print(text)
-    (RESULTS / "folder_speed.md").write_text(text)
+                print(table(HEAD, rows[-1:]), flush=True)
+    about = (
+        f"Pillow {PIL.__version__}, NumPy {np.__version__}. {environment()} On average {os.getloadavg()[2]:.1f} "
+        "processes ran in the last 15 minutes; two would be this benchmark alone. Seconds are those of `load_folder`. "
+        "Memory is that of the process, most of which importing TensorFlow takes."
+    )
+    write_results("folder_speed", about, table(HEAD, rows))
 
 
 if __name__ == "__main__":

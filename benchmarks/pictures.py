@@ -1,253 +1,361 @@
-"""How good are the pictures of the colour presets after 2, 5 and 10 minutes, beside PyTorch's DCGAN (peer.py)?
+"""How good are the colour presets after 2, 5 and 10 minutes, compared with PyTorch's DCGAN (peer.py)?
 
-First `--speed`, on a machine that does nothing else: ours and the peer train in turns, so that a machine that slows
-down slows both, and the medians go to results/pictures_speed.json. They turn minutes into steps: the peer's first
-measurement is the clock for all sets and recipes, and ours is as many times as fast as it was in turns with the peer.
-Then each trains exactly so many steps, and what else the machine does can change no picture.
+First measure the speed, if possible on an otherwise idle machine:
 
     python benchmarks/pictures.py --data-dir data --speed
+
+Ours and the peer train in turns of ten seconds, so that a machine that slows down slows both. The medians go to
+results/pictures_speed.json and turn minutes into steps. The peer's first measurement is the clock for all sets. Then
+
     python benchmarks/pictures.py --data-dir data --sets pokemon creatures --seeds 0 1 2 --peer-seeds 0
 
-The first dozen fakes of the first seed, the peer's above ours, go to results/pictures_SET.png; all fakes, and grids of
-64, to --folder. What is there is not made again, so that a long measurement can be done in
-pieces; the tables, results/pictures.md, always show the sets and seeds of the last call. A seed takes ten
-minutes of two cores, for the peer too. The peer needs PyTorch: pip install -e .[bench]
+trains exactly that many steps, so other load on the machine changes no picture. All fakes, and grids of 64, are kept in
+--folder and never trained twice. A seed takes ten minutes of two cores, and the peer's as long again. Writes
+results/pictures.md with the sets and seeds of this call, results/pictures_SET.png (the first dozen fakes, not selected,
+the peer's above ours), and each set's row of results/readme_table.md. The peer needs PyTorch: pip install -e .[bench]
 """
 
 import argparse
 import dataclasses
 import json
-import os
+import re
 import statistics
 import subprocess
 import sys
-import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
-import keras
 import numpy as np
-import tensorflow as tf
-from measures import Table
+from engine import (
+    FAKES,
+    RESULTS,
+    SPEED,
+    Scores,
+    environment,
+    in_turns,
+    median_ratio,
+    protocol,
+    read_npz,
+    read_speeds,
+    readme_cell,
+    save_grid,
+    show,
+    show_of_floor,
+    step_recipe,
+    stepper,
+    steps_in,
+    table,
+    train_fakes,
+    update_readme_table,
+    write_results,
+)
 
-from gan_tf.common.errors import exit_on_input_error
+from gan_tf.common.errors import InputError, exit_on_input_error
 from gan_tf.common.files import atomic_write
 from gan_tf.config import Config, preset_config
 from gan_tf.data.images import ImageDataset, steps_per_epoch
 from gan_tf.data.registry import load
-from gan_tf.gan import GAN, sample
+from gan_tf.measure import report
+from gan_tf.measure.features import Features, creature_reader, rotation_network
+from gan_tf.run import plots
+from gan_tf.run.build import build_gan, first_phase
 
 SETS = ("pokemon", "anime", "animal_faces", "creatures")
 MINUTES = (2, 5, 10)
 PEER_BATCH = 64
 TURNS, SECONDS = 5, 10
-RESULTS = Path(__file__).parent / "results"
-SPEED = RESULTS / "pictures_speed.json"
 
 
-def recipe(config: Config) -> dict:
-    """What of a Config decides how fast and how well it learns, where it differs from the defaults, as json would give
-    it back."""
-    unimportant = {"dataset", "data_dir", "seed", "epochs", "max_bad", "fit", "background"}
-    differing = {
-        k: v for k, v in dataclasses.asdict(config).items() if v != getattr(Config, k) and k not in unimportant
-    }
-    return json.loads(json.dumps(differing))
-
-
-def costly(config: Config) -> dict:
-    """What of a recipe decides how long a step takes: all but flips, which cost nothing that recipes.py could tell."""
-    return {k: v for k, v in recipe(config).items() if k != "flip"}
-
-
-def fakes_of(images: ImageDataset) -> int:
-    """How many fakes are judged, ours and the peer's alike."""
-    return min(5000, max(2000, len(images)))
-
-
-def read(path: Path) -> dict[str, np.ndarray]:
-    with np.load(path) as arrays:
-        return dict(arrays)
+# --- The peer, and speed ----------------------------------------------------------------------------------------------
 
 
 class Peer:
-    """PyTorch's DCGAN, in a process of its own, on the images that it finds in `folder`."""
+    """PyTorch's DCGAN in a process of its own. Its images and fakes are files in `folder`."""
 
     def __init__(self, python: str, images: ImageDataset, folder: Path):
-        self.folder, self.images = folder, folder / f"images-{images.fingerprint[:16]}.npy"
-        self.command = [python, str(Path(__file__).parent / "peer.py"), str(self.images)]
-        self.count = fakes_of(images)
-        if not self.images.exists():
-            with atomic_write(self.images) as temporary:
-                np.save(temporary, images.images[:])
+        self.folder, self.images, self.count = folder, images, FAKES
+        self.path = folder / "images.npy"
+        self.command = [python, str(Path(__file__).parent / "peer.py"), str(self.path)]
 
-    def __enter__(self):
-        """Ready to take turns."""
+    def write_images(self) -> None:
+        if not self.path.exists():
+            with atomic_write(self.path) as temporary:
+                np.save(temporary, self.images.images[:])
+
+    def __enter__(self) -> "Peer":
+        """Start the process that takes turns. Its first line says what it is."""
+        self.write_images()
         self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.version = self.process.stdout.readline().strip()
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_) -> None:
         self.process.stdin.close()
         self.process.wait()
 
-    def speed(self, seconds: float) -> float:
-        """Images per second, of so long a turn."""
+    def speed(self, seconds: float = SECONDS) -> float:
+        """Images per second in a turn of that length."""
         print(seconds, file=self.process.stdin, flush=True)
         return float(self.process.stdout.readline())
 
-    def train(self, seed: int, steps: list[int]) -> dict[int, np.ndarray]:
-        """The fakes after each of these numbers of steps."""
+    def fakes(self, seed: int, steps: Sequence[int]) -> dict[int, np.ndarray]:
+        """Fakes after each of these numbers of steps, from peer-SEED-STEP.npz; trained where one is missing."""
         paths = {step: self.folder / f"peer-{seed}-{step}.npz" for step in steps}
         if not all(path.exists() for path in paths.values()):
+            self.write_images()
             out = ["--seed", str(seed), "--fakes", str(self.count), "--marks", *map(str, steps)]
             subprocess.run([*self.command, str(self.folder / f"peer-{seed}"), *out], check=True)
-        return {step: read(path)["images"] for step, path in paths.items()}
+        return {step: read_npz(path)["images"] for step, path in paths.items()}
 
 
-class TakeTurns(keras.callbacks.Callback):
-    """Ends `fit` after TURNS turns of ours and of the peer, and keeps the images per second of each."""
+def measure_speed(
+    config: Config, images: ImageDataset, peer, clock: float | None, turns: int = TURNS, images_per_turn: int = 1600
+) -> dict:
+    """Images per second of the peer (`clock` where it was measured before) and of ours, with the preset's batch and
+    with the peer's. Ours is the peer's times the median ratio of neighbouring turns."""
+    sizes = {"ours": config.batch_size, "ours_at_64": PEER_BATCH}
 
-    def __init__(self, peer: Peer):
-        super().__init__()
-        self.peer, self.ours, self.theirs, self.calls = peer, [], [], 0
+    def ours(batch_size: int):
+        steps = images_per_turn // batch_size  # About ten seconds on two cores.
+        advance = stepper(dataclasses.replace(config, batch_size=batch_size), images, steps)
+        return lambda: steps * batch_size * config.d_steps / advance()
 
-    def on_train_batch_end(self, batch, logs=None):
-        self.calls += 1
-        steps, now = int(self.model.step), time.perf_counter()
-        if self.calls < 3:  # The first call compiled.
-            self.steps, self.began = steps, now
-        elif now - self.began >= SECONDS:
-            config = self.model.config
-            self.ours.append((steps - self.steps) * config.batch_size * config.d_steps / (now - self.began))
-            self.theirs.append(self.peer.speed(SECONDS))
-            self.model.stop_training = len(self.ours) == TURNS
-            self.steps, self.began = steps, time.perf_counter()
-
-
-def measure_speed(config: Config, images: ImageDataset, peer: Peer, clock: float | None) -> dict:
-    """Images per second of the peer (`clock`, where it was measured before), and of ours, at its own batch and at the
-    peer's: so many times the peer's as the median of neighbouring turns says."""
-    with peer:
-        measured, theirs = {"recipe": costly(config), "peer_is": peer.version}, []
-        for name, batch_size in (("ours", config.batch_size), ("ours_at_64", PEER_BATCH)):
-            turns = TakeTurns(peer)
-            gan = GAN(dataclasses.replace(config, batch_size=batch_size), images.shape)
-            gan.fit(images, epochs=10**6, callbacks=[turns], verbose=0)
-            ratios = [ours / theirs for ours, theirs in zip(turns.ours, turns.theirs, strict=True)]
-            measured[f"{name}_by_peer"] = statistics.median(ratios)
-            theirs += turns.theirs
-    measured["peer"] = clock or statistics.median(theirs)
-    return measured | {name: measured["peer"] * measured[f"{name}_by_peer"] for name in ("ours", "ours_at_64")}
+    measured = in_turns({name: ours(size) for name, size in sizes.items()} | {"peer": peer.speed}, turns)
+    found = {"recipe": step_recipe(config), "peer_is": peer.version}
+    found["peer"] = clock or statistics.median(measured["peer"])
+    for name in sizes:
+        found[f"{name}_by_peer"] = median_ratio(measured[name], measured["peer"])
+        found[name] = found["peer"] * found[f"{name}_by_peer"]
+    return found | {"parameters": count_parameters(config, images)}
 
 
-class KeepFakes(keras.callbacks.Callback):
-    """Draws fakes of the averaged generator, always of the same latent vectors, after each of these numbers of steps,
-    which are multiples of an epoch's."""
-
-    def __init__(self, paths: dict[int, Path], count: int):
-        super().__init__()
-        self.paths, self.count = paths, count
-
-    def on_epoch_end(self, epoch, logs=None):
-        path = self.paths.get(int(self.model.step))
-        if path:
-            latents = np.random.default_rng(1).standard_normal((self.count, self.model.config.latent_dim))
-            images = sample(self.model.ema_generator, latents)
-            with atomic_write(path) as temporary:
-                np.savez(temporary, images=images, recipe=json.dumps(recipe(self.model.config)))
+def count_parameters(config: Config, images: ImageDataset) -> int:
+    """Trainable weights of our generator and discriminator together."""
+    gan = build_gan(config, images.shape, first_phase(images, config))
+    weights = [*gan.generator.trainable_weights, *gan.discriminator.trainable_weights]
+    return int(sum(np.prod(weight.shape) for weight in weights))
 
 
-def train_ours(config: Config, images: ImageDataset, folder: Path, steps: list[int]) -> dict[int, np.ndarray]:
-    """The fakes after each of these numbers of steps."""
-    paths = {step: folder / f"ours-{config.seed}-{step}.npz" for step in steps}
-
-    def is_there(path):
-        return path.exists() and json.loads(str(read(path)["recipe"])) == recipe(config)
-
-    if not all(map(is_there, paths.values())):
-        epochs = steps[-1] // steps_per_epoch(images, config)
-        config = dataclasses.replace(config, epochs=epochs)
-        GAN(config, images.shape).fit(images, callbacks=[KeepFakes(paths, fakes_of(images))], verbose=0)
-    return {step: read(path)["images"] for step, path in paths.items()}
-
-
-def steps_after(minutes: float, images_per_second: float, batch: int, per_epoch: int = 1) -> int:
-    """How many steps that is, in whole epochs."""
-    return max(1, round(minutes * 60 * images_per_second / batch / per_epoch)) * per_epoch
-
-
-def measure_pictures(config: Config, images: ImageDataset, peer: Peer, options, speed: dict) -> tuple[Table, str]:
-    """Train what is not there yet, and judge everything."""
-    if speed.get("recipe") != costly(config):
-        sys.exit(f"The speed of {config.dataset} was never measured, or with other values: run with --speed first.")
-    table = Table(images, peer.folder)
-    per_epoch, per_step = steps_per_epoch(images, config), config.batch_size * config.d_steps
-    ours = {minutes: steps_after(minutes, speed["ours"], per_step, per_epoch) for minutes in MINUTES}
-    theirs = {minutes: steps_after(minutes, speed["peer"], PEER_BATCH) for minutes in MINUTES}
-    for seed in options.peer_seeds:
-        fakes = peer.train(seed, [*theirs.values()])
-        table.add("peer", seed, {mark: fakes[mark[1]] for mark in theirs.items()})
-    for seed in options.seeds:
-        fakes = train_ours(dataclasses.replace(config, seed=seed), images, peer.folder, [*ours.values()])
-        table.add("ours", seed, {mark: fakes[mark[1]] for mark in ours.items()})
-    table.save_dozens(RESULTS / f"pictures_{config.dataset}.png")
-    length = config.epochs * per_epoch * per_step / speed["ours"] / 60
-    return table, f"{table.about()} The preset's own length is {length:.1f} minutes."
-
-
-def head_of(names: tuple[str, ...]) -> list[str]:
-    return [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
-
-
-def speed_table(speeds: dict) -> list[str]:
+def speed_table(speeds: Mapping[str, dict]) -> str:
+    """The speeds, with what they do not say: how much smaller our networks are."""
     names = ("ours", "ours_at_64", "peer", "ours_by_peer", "ours_at_64_by_peer")
-    head = ("set", "ours", "ours at batch 64", "peer at batch 64", "ours by peer's", "ours at 64 by peer's")
-    return head_of(head) + [
-        f"| {name} | {' | '.join(f'{found[n]:.1f}' for n in names)} |" for name, found in speeds.items()
+    head = ("set", "ours", "ours at batch 64", "peer at batch 64", "ours / peer", "ours at 64 / peer", "our parameters")
+    rows = [[name, *(f"{one[n]:.1f}" for n in names), f"{one['parameters']:,}"] for name, one in speeds.items()]
+    one = next(iter(speeds.values()))
+    theirs = int(re.search(r"([\d,]+) parameters", one["peer_is"]).group(1).replace(",", ""))
+    about = (
+        "Images per second in training, medians of turns. The ratio compares networks of different size: both of "
+        f"our players together have {one['parameters'] / 1e6:.2f} million parameters, the peer's "
+        f"{theirs / 1e6:.1f} million."
+    )
+    return f"{about}\n\n{table(head, rows)}"
+
+
+def marks(config: Config, images: ImageDataset, speed: dict) -> tuple[dict[float, int], dict[float, int]]:
+    """The steps of ours and of the peer after each of MINUTES. Raises InputError where the speed was not measured."""
+    if speed.get("recipe") != step_recipe(config):
+        raise InputError(f"The speed of {config.dataset} was not measured for this preset: run with --speed first.")
+    per_step, per_epoch = config.batch_size * config.d_steps, steps_per_epoch(images, config)
+    ours = {minutes: steps_in(minutes, speed["ours"], per_step, per_epoch) for minutes in MINUTES}
+    return ours, {minutes: steps_in(minutes, speed["peer"], PEER_BATCH) for minutes in MINUTES}
+
+
+# --- Judge ------------------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """The fakes of one training after so many minutes."""
+
+    what: str  # "ours" or "peer"
+    seed: int
+    minutes: float
+    step: int
+    images: np.ndarray
+
+
+@dataclasses.dataclass
+class SetResult:
+    """Everything measured on one data set."""
+
+    images: ImageDataset
+    reference: report.Reference
+    reader: Features | None  # of creatures: reads species and hue
+    judged: list[tuple[Sample, Scores]]
+
+    def scores(self, what: str, minutes: float) -> list[Scores]:
+        """The scores of each seed."""
+        return [scores for sample, scores in self.judged if (sample.what, sample.minutes) == (what, minutes)]
+
+
+def collect(
+    config: Config,
+    images: ImageDataset,
+    peer: Peer,
+    seeds: Sequence[int],
+    peer_seeds: Sequence[int],
+    ours_after: Mapping[float, int],
+    peer_after: Mapping[float, int],
+) -> list[Sample]:
+    """The fakes of the peer and of ours after each of these minutes, which are so many steps. Trains what is missing;
+    step sizes decay until the last mark."""
+    samples = []
+    for seed in peer_seeds:
+        fakes = peer.fakes(seed, [*peer_after.values()])
+        samples += [Sample("peer", seed, minutes, step, fakes[step]) for minutes, step in peer_after.items()]
+    steps = [*ours_after.values()]
+    config = dataclasses.replace(config, epochs=max(steps) // steps_per_epoch(images, config))
+    for seed in seeds:
+        seeded = dataclasses.replace(config, seed=seed)
+        fakes = train_fakes(seeded, images, peer.folder / "ours", steps, peer.count)
+        samples += [Sample("ours", seed, minutes, step, fakes[step]) for minutes, step in ours_after.items()]
+    return samples
+
+
+def judge_set(
+    images: ImageDataset,
+    samples: Sequence[Sample],
+    reference: report.Reference,
+    folder: Path,
+    reader: Features | None = None,
+) -> SetResult:
+    """Judge every sample against the same reference, and save a grid of each."""
+    judged = []
+    for sample in samples:
+        judged.append((sample, reference.measure(sample.images)))
+        save_grid(folder / f"{sample.what}-{sample.seed}-{sample.minutes}min.png", sample.images)
+        print(images.name, sample.what, sample.seed, sample.minutes, show([judged[-1][1]], "frechet_distance"))
+    return SetResult(images, reference, reader, judged)
+
+
+def save_dozens(path: Path, samples: Sequence[Sample]) -> None:
+    """The first dozen fakes of each one's first seed after its last minute, not selected: the peer's above ours."""
+    last = {what: [s for s in samples if s.what == what] for what in ("peer", "ours")}
+    rows = [min(some, key=lambda s: (-s.minutes, s.seed)).images[:12] for some in last.values() if some]
+    with atomic_write(path) as temporary:
+        plots.save_png(temporary, plots.grid(np.concatenate(rows), columns=12))
+
+
+# --- Write ------------------------------------------------------------------------------------------------------------
+
+SHORT = ("set", "images", "minutes", "Frechet distance", "floor", "peer", "thumbnails", "floor", "peer")
+SHORT += ("coverage", "floor", "peer", "copying")
+LONG = ("set", "what", "seed", "minutes", "steps", "Frechet distance", "of the floor", "kernel distance x 1000")
+LONG += ("held out", "trained on", "thumbnails", "of the floor", "7x7 patches", "coverage", "copying")
+CREATURES = ("what", "seed", "minutes", "species", "hues")
+
+
+def short_row(result: SetResult, minutes: float) -> list[str]:
+    """Ours after that many minutes, with the floor and the peer for each measure."""
+    ours, peers = result.scores("ours", minutes), result.scores("peer", minutes)
+    cells = [result.images.name, f"{len(result.images):,}", f"{minutes:g}"]
+    for name in ("frechet_distance", "thumbnails", "coverage"):
+        cells += [show(ours, name), report.show(result.reference.floor[name]), show(peers, name) if peers else ""]
+    return [*cells, show(ours, "copying_ratio")]
+
+
+def long_rows(result: SetResult) -> list[list[str]]:
+    """The floor, then every sample."""
+    floor = result.reference.floor
+    texture = f"pyramid_{result.images.shape[0]}"  # The finest level: texture.
+
+    def cells(scores: Scores) -> list[str]:
+        thousandfold = {name: 1000 * scores[name] for name in KERNEL if name in scores}
+        kernel = [report.show(thousandfold[name]) if name in thousandfold else "" for name in KERNEL]
+        first = [show([scores], "frechet_distance"), show_of_floor([scores], floor, "frechet_distance")]
+        layout = [show([scores], "thumbnails"), show_of_floor([scores], floor, "thumbnails")]
+        return [*first, *kernel, *layout, *(show([scores], name) for name in (texture, "coverage", "copying_ratio"))]
+
+    name = result.images.name
+    rows = [[name, "perfect generator (floor)", "", "", "", *cells(floor)]]
+    for sample, scores in result.judged:
+        rows.append([name, sample.what, sample.seed, f"{sample.minutes:g}", sample.step, *cells(scores)])
+    return rows
+
+
+KERNEL = ("kernel_distance", "held_out_kernel_distance", "training_kernel_distance")
+
+
+def creature_rows(result: SetResult) -> list[list[str]]:
+    """Of each sample, the shares of species and of hues that the generator did not lose."""
+    rows = []
+    for sample, _ in result.judged:
+        counted = report.count_creatures(result.images.images[:], sample.images, result.reader)
+        shares = [1 - len(counted[kind]["lost"]) / len(counted[kind]["classes"]) for kind in ("species", "hue")]
+        rows.append([sample.what, sample.seed, f"{sample.minutes:g}", *(f"{share:.0%}" for share in shares)])
+    return rows
+
+
+def about(result: SetResult) -> str:
+    """How one set was judged."""
+    return f"{result.images.name}: features of {result.reference.extract.name}. {protocol(result.reference)}"
+
+
+def readme_row(result: SetResult, minutes: float) -> list[str]:
+    """The set's row of the README's table."""
+    name, floor = result.images.name, result.reference.floor
+    ours, peers = result.scores("ours", minutes), result.scores("peer", minutes)
+    picture = f'<img src="benchmarks/results/pictures_{name}.png" alt="{name}: peer above, ours below" width="320">'
+    measures = ("frechet_distance", "thumbnails", "coverage")
+    return [name, f"{minutes:g}", picture, *(readme_cell(ours, floor, peers, measure) for measure in measures)]
+
+
+def write(results: Sequence[SetResult], speeds: Mapping[str, dict], minutes: float, folder: Path | None = None) -> Path:
+    """results/pictures.md: the short table, how it was measured, every sample, creatures, and speed."""
+    parts = [
+        f"{environment()} The peer: {next(iter(speeds.values()))['peer_is']}.",
+        table(SHORT, [short_row(result, minutes) for result in results]),
+        "\n".join(f"- {about(result)}" for result in results),
+        "The kernel distance is unbiased: a perfect generator reads about 0. 'held out' compares the fakes with images "
+        "that no training saw, 'trained on' with equally many that it saw: a generator that memorises is nearer to the "
+        "second.",
+        table(LONG, [row for result in results for row in long_rows(result)]),
     ]
-
-
-def write(speeds: dict, short: list[str], rows: list[str]) -> None:
-    """The short table, the whole one, and that of speed."""
-    peer = next(iter(speeds.values()))["peer_is"]
-    versions = f"TensorFlow {tf.__version__}, Keras {keras.__version__}, {peer}; {os.cpu_count()} CPU cores."
-    speed = ["Images per second in training, medians of turns:", "", *speed_table(speeds)]
-    (RESULTS / "pictures.md").write_text("\n".join([versions, "", *short, "", *rows, "", *speed]) + "\n")
+    for result in results:
+        if result.reader:
+            about_reader = f"Shares of species and hues that are not lost. Features of {result.reader.name}."
+            parts += [about_reader, table(CREATURES, creature_rows(result))]
+    return write_results("pictures", *parts, speed_table(speeds), folder=folder)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data-dir", help="as of gan_tf.train")
+    parser.add_argument("--data-dir", help="the folder with your data files, as in gan_tf.train")
     parser.add_argument("--sets", nargs="+", default=SETS, choices=SETS, metavar="SET", help=", ".join(SETS))
-    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--peer-seeds", type=int, nargs="*", default=[0])
-    parser.add_argument("--folder", type=Path, default=Path("runs/pictures"))
+    parser.add_argument("--folder", type=Path, default=Path("runs/pictures"), help="keeps fakes and grids")
     parser.add_argument("--torch-python", default=sys.executable, help="the interpreter that has PyTorch")
     parser.add_argument("--speed", action="store_true", help="measure speed, and nothing else")
     options = parser.parse_args()
-    speeds = json.loads(SPEED.read_text()) if SPEED.exists() else {}
-    short, rows, notes = head_of(Table.SHORT), head_of(Table.HEAD), []
+    speeds, results, measured = read_speeds(), [], {}
     for name in options.sets:
         config = preset_config(name, data_dir=options.data_dir)
         images = load(config)
-        folder = options.folder / name
+        # Other images get another folder, so nothing made from old ones is taken for new.
+        folder = options.folder / f"{name}-{images.fingerprint[:8]}"
         folder.mkdir(parents=True, exist_ok=True)
         peer = Peer(options.torch_python, images, folder)
         if options.speed:
-            # All images are 64x64x3, so that sets of the same recipe are learned at the same speed.
-            same = [speed for speed in speeds.values() if speed["recipe"] == costly(config)]
-            clock = next((speed["peer"] for speed in speeds.values()), None)
-            speeds[name] = same[0] if same else measure_speed(config, images, peer, clock)
+            # All images are 64x64x3, so sets with the same recipe train at the same speed.
+            key = json.dumps(step_recipe(config))
+            if key not in measured:
+                clock = next((speed["peer"] for speed in speeds.values()), None)
+                with peer:
+                    measured[key] = measure_speed(config, images, peer, clock)
+            speeds[name] = measured[key]
             SPEED.write_text(json.dumps(speeds, indent=2) + "\n")
-            print(*speed_table({name: speeds[name]}), sep="\n", flush=True)
+            print(speed_table({name: speeds[name]}), flush=True)
         else:
-            table, note = measure_pictures(config, images, peer, options, speeds.get(name, {}))
-            short, rows, notes = [*short, table.short(MINUTES[-1])], rows + table.rows, [*notes, note]
-    if not options.speed:
-        write({name: speeds[name] for name in options.sets}, short, [*notes, "", *rows])
+            ours_after, peer_after = marks(config, images, speeds.get(name, {}))
+            samples = collect(config, images, peer, options.seeds, options.peer_seeds, ours_after, peer_after)
+            reference = report.run_reference(images, config, rotation_network(images, folder))
+            reader = creature_reader(images.shape[0], folder) if name == "creatures" else None
+            results.append(judge_set(images, samples, reference, folder, reader))
+            save_dozens(RESULTS / f"pictures_{name}.png", samples)
+            update_readme_table(readme_row(results[-1], MINUTES[-1]))
+    if results:
+        write(results, {name: speeds[name] for name in options.sets}, MINUTES[-1])
 
 
 if __name__ == "__main__":

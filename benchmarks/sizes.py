@@ -1,51 +1,89 @@
-"""What does each doubling of the image cost? Speed and memory of the colour preset at every size, on creatures.
-
-Each size is a run of its own, by the command that a person would type, in a process whose peak memory is then known.
-Writes results/sizes.md; ten minutes on two cores. The last row is the smallest run at 512 pixels.
+"""What does each doubling of the image size cost? Speed and memory of the colour preset at every size, on creatures.
 
     python benchmarks/sizes.py
+
+Each size is a process of its own, so its peak memory is known. Writes results/sizes.md. On two cores it takes ten
+minutes. The last rows are the smallest runs at 512 pixels.
 """
 
-import os
-import re
-import sys
-import tempfile
-from pathlib import Path
+import argparse
+import dataclasses
+import time
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+import keras
+from engine import build_gan, environment, first_phase, run_process, table, train_epochs, write_results
 
-from mnist_five import RESULTS, timed
+from gan_tf.common.errors import exit_on_input_error
+from gan_tf.config import SIZES, Config, preset_config
+from gan_tf.data.registry import load
 
-from gan_tf.config import SIZES
-
-# size, batch, width, steps
-RUNS = [(size, 8, 128, max(2, 64 * 64**2 // max(size, 64) ** 2)) for size in SIZES] + [
-    (512, 4, 128, 2),
-    (512, 4, 512, 2),
-]
+HEAD = ("size", "batch", "width", "steps", "process, s", "images/s", "peak memory, GB")
 
 
-def train(size: int, batch: int, width: int, steps: int) -> tuple[float, float, float]:
-    """Seconds of the process, images per second after the first epoch, and peak memory in GB, of a short run."""
-    options = {"image-size": size, "batch-size": batch, "width": width, "steps-per-epoch": steps, "epochs": 3}
-    argv = [f"--{name}={value}" for name, value in options.items()]
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "gan_tf.train", "--dataset", "creatures", *argv, "--run", f"{folder}/run"]
-        text, seconds, memory = timed(command)
-    # The bar's figure is the epoch's own; the first one compiled.
-    return seconds, float(re.findall(r"images/s: ([\d.]+)", text)[-1]), memory
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """One row: a short run of three epochs with so many steps each."""
+
+    size: int
+    batch: int = 8
+    width: int = 128
+    steps: int = 2
+
+    def config(self) -> Config:
+        fields = {"image_size": self.size, "batch_size": self.batch, "width": self.width, "steps_per_epoch": self.steps}
+        return preset_config("creatures", epochs=3, **fields)
+
+
+# Fewer steps at the larger sizes, where each takes longer.
+SETTINGS = [Setting(size, steps=max(2, 64 * 64**2 // max(size, 64) ** 2)) for size in SIZES]
+SETTINGS += [Setting(512, batch=4), Setting(512, batch=4, width=512)]
+
+
+class EpochSeconds(keras.callbacks.Callback):
+    """The seconds of each epoch."""
+
+    def __init__(self):
+        super().__init__()
+        self.seconds = []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.began = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.seconds.append(time.perf_counter() - self.began)
+
+
+def train(setting: Setting) -> float:
+    """Train, and return the images per second of the last epoch. The first one compiles."""
+    config, timer = setting.config(), EpochSeconds()
+    images = load(config)
+    images.images[:]  # Draws all creatures, so that no epoch waits for them.
+    train_epochs(build_gan(config, images.shape, first_phase(images, config)), images, config, [timer])
+    return setting.steps * setting.batch / timer.seconds[-1]
+
+
+def row(setting: Setting) -> list[str]:
+    """Train in a process of its own: a row of the table."""
+    numbers = [str(value) for value in dataclasses.astuple(setting)]
+    text, seconds, memory = run_process([__file__, "--one", *numbers])
+    speed = float(text.split()[-1])
+    return [*numbers[:3], str(3 * setting.steps), f"{seconds:.1f}", f"{speed:.1f}", f"{memory:.2f}"]
 
 
 def main() -> None:
-    head = ("size", "batch", "width", "steps", "process, s", "images/s", "peak memory, GB")
-    rows = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
-    for size, batch, width, steps in RUNS:
-        seconds, speed, memory = train(size, batch, width, steps)
-        rows.append(f"| {size} | {batch} | {width} | {3 * steps} | {seconds:.1f} | {speed:.1f} | {memory:.2f} |")
-        print(rows[-1], flush=True)
-    text = f"{os.cpu_count()} CPU cores.\n\n" + "\n".join(rows) + "\n"
-    (RESULTS / "sizes.md").write_text(text)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--one", type=int, nargs=4, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        print(train(Setting(*options.one)))
+        return
+    rows = []
+    for setting in SETTINGS:
+        rows.append(row(setting))
+        print(table(HEAD, rows[-1:]), flush=True)
+    write_results("sizes", environment(), table(HEAD, rows))
 
 
 if __name__ == "__main__":
-    main()
+    with exit_on_input_error():
+        main()

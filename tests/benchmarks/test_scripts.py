@@ -1,0 +1,366 @@
+"""The benchmark engine, and every script's functions, end to end with a handful of steps."""
+
+import contextlib
+import dataclasses
+import functools
+import io
+import json
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import mannwhitneyu
+
+from gan_tf.config import Config
+from gan_tf.data.creatures import draw, parameters
+from gan_tf.data.grey import read_digits
+from gan_tf.data.images import ImageDataset
+from gan_tf.measure.metrics import thumbnails
+from gan_tf.measure.report import Reference
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+
+import ablation
+import engine
+import folder_speed
+import mnist_five
+import pictures
+import sizes
+import switches
+
+TINY = Config(epochs=2, steps_per_epoch=2, batch_size=4, latent_dim=8, width=16)
+
+
+class Thumbnails:
+    """Features that need no training: 4x4 thumbnails."""
+
+    name = "thumbnails"
+
+    def __call__(self, images):
+        return thumbnails(images, 4)
+
+
+class SpeciesByBrightness:
+    """Stands in for a network that reads creatures."""
+
+    name = "a reader"
+
+    def read(self, images):
+        bright = (images.mean(axis=(1, 2, 3)) > 128).astype(int)
+        return dict.fromkeys(("species", "hue", "turn", "tilt"), bright)
+
+
+@functools.cache
+def creatures(count=320, seed=0):
+    return ImageDataset("creatures", draw(parameters(count, seed=seed), 28), None, "tests")
+
+
+@functools.cache
+def digits():
+    images, labels = read_digits()
+    return ImageDataset("digits", images[..., np.newaxis], labels, "tests", tuple("0123456789"))
+
+
+def no_training(*_):
+    raise AssertionError("trained again")
+
+
+def cells(text):
+    """The cells of every line of the Markdown tables in a text."""
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
+
+
+# --- The engine -------------------------------------------------------------------------------------------------------
+
+
+def test_kept_fakes_are_not_trained_again_and_a_changed_recipe_is(tmp_path, monkeypatch):
+    train = functools.partial(engine.train_fakes, images=digits(), stem=tmp_path / "x" / "ours", count=10)
+    fakes = train(TINY, marks=[2, 4])
+    assert {step: found.shape for step, found in fakes.items()} == {2: (10, 28, 28, 1), 4: (10, 28, 28, 1)}
+    assert (fakes[2] != fakes[4]).any()
+
+    monkeypatch.setattr(engine, "train_epochs", no_training)
+    again = train(dataclasses.replace(TINY, r1=0.0, data_dir="elsewhere"), marks=[2, 4])  # None means 0 with this loss.
+    assert (again[4] == fakes[4]).all()
+    for changed in ({"learning_rate": 1e-3}, {"loss": "hinge"}, {"seed": 1}, {"epochs": 3}):
+        with pytest.raises(AssertionError, match="trained again"):
+            train(dataclasses.replace(TINY, **changed))
+    with pytest.raises(AssertionError, match="trained again"):
+        train(TINY, images=creatures())
+
+
+def test_a_training_that_diverges_is_kept_as_such(tmp_path, monkeypatch, capsys):
+    config = dataclasses.replace(TINY, learning_rate=1e30)
+    (fakes,) = engine.train_fakes(config, digits(), tmp_path / "ours", count=10).values()
+    assert len(fakes) == 0 and "diverged" in capsys.readouterr().out
+    monkeypatch.setattr(engine, "train_epochs", no_training)
+    (again,) = engine.train_fakes(config, digits(), tmp_path / "ours", count=10).values()
+    reference = Reference(digits().images, Thumbnails(), count=40)
+    assert engine.judge_or_fail(reference, again) is None
+
+
+def test_contenders_take_turns_and_the_first_round_is_dropped():
+    calls = []
+    contenders = {name: (lambda name=name: calls.append(name) or len(calls)) for name in "ab"}
+    assert engine.in_turns(contenders, turns=2) == {"a": [3, 5], "b": [4, 6]}
+    assert calls == [*"ababab"]
+    # One turn was slow for both; the ratio does not see it.
+    assert engine.median_ratio([2, 20, 2], [1, 10, 1]) == 2
+
+
+def test_cost_is_measured_only_where_a_step_computes_something_else(monkeypatch):
+    monkeypatch.setattr(engine, "stepper", lambda config, *_: lambda: 3.0 if config.d_steps == 2 else 2.0)
+    assert engine.relative_cost(TINY, dataclasses.replace(TINY, d_steps=2), digits()) == 1.5
+    monkeypatch.setattr(engine, "stepper", no_training)
+    assert engine.relative_cost(TINY, dataclasses.replace(TINY, decay="linear", d_learning_rate=1.0), digits()) == 1.0
+
+
+def test_a_stepper_trains(monkeypatch):
+    found = []
+    build = engine.build_gan
+    monkeypatch.setattr(engine, "build_gan", lambda *a: found.append(build(*a)) or found[-1])
+    advance = engine.stepper(TINY, digits(), steps=3)
+    assert advance() > advance() > 0  # The first call compiles.
+    assert int(found[0].step) == 6
+
+
+def test_the_rank_test_is_exact():
+    random = np.random.default_rng(0)
+    for n, m in ((3, 3), (3, 5), (4, 4)):
+        first, second = random.random(n), random.random(m) + 0.3
+        p, lower = engine.rank_test([(first, second)])
+        assert p == pytest.approx(mannwhitneyu(first, second, method="exact").pvalue)
+        assert lower == (np.sum(first[:, None] > second) < n * m / 2)
+    apart = ([1, 2, 3], [4, 5, 6])
+    assert engine.rank_test([apart]) == (pytest.approx(2 / 20), True)
+    assert engine.rank_test([apart, apart]) == (pytest.approx(2 / 400), True)
+    assert engine.rank_test([apart, apart[::-1]])[0] == 1
+    assert engine.rank_test([([math.inf] * 3, [1, 2, 3])]) == (pytest.approx(0.1), False)
+
+
+def test_a_table_of_chance_has_a_false_verdict_in_at_most_one_in_ten():
+    random, false, separated = np.random.default_rng(0), 0, 0
+    for _ in range(200):
+        table = {i: [tuple(random.random((2, 3))) for _ in range(2)] for i in range(8)}
+        false += any(verdict.significant for verdict in engine.verdicts(table).values())
+        separated += sum(bool(engine.separated(*one)) for strata in table.values() for one in strata)
+        expected = engine.expected_separations([one for strata in table.values() for one in strata])
+    assert false <= 0.1 * 200
+    assert expected == pytest.approx(1.6) and separated / 200 == pytest.approx(expected, rel=0.2)
+
+
+def test_a_clear_difference_gets_a_verdict_and_one_set_of_three_seeds_cannot():
+    apart, mixed = ([1, 2, 3], [4, 5, 6]), ([1, 5, 3], [4, 2, 6])
+    found = engine.verdicts({"a": [apart, apart], "b": [mixed, mixed], "c": [mixed, apart]})
+    assert [found[name].significant for name in "abc"] == [True, False, False] and found["a"].lower
+    assert not any(verdict.significant for verdict in engine.verdicts({"a": [apart], "b": [apart]}).values())
+
+
+def test_tables_are_markdown_with_all_their_cells(tmp_path):
+    assert engine.spread([3.0, 1.0, 2.0], ".1f") == "2.0 (1.0 to 3.0)"
+    assert engine.spread([0.123456]) == "0.123"
+    assert engine.table(("a", "b"), [(1, 2)]) == "| a | b |\n| --- | --- |\n| 1 | 2 |"
+    with pytest.raises(ValueError, match="cells"):
+        engine.table(("a", "b"), [(1,)])
+    for value in ("old", "new"):
+        engine.update_readme_table(["pokemon", "10", "", "", "", value], tmp_path)
+        engine.update_readme_table(["creatures", "10", "", "", "", "x"], tmp_path)
+    rows = cells((tmp_path / "readme_table.md").read_text())[2:]
+    assert [(row[0], row[-1]) for row in rows] == [("creatures", "x"), ("pokemon", "new")]
+
+
+def test_a_process_that_fails_shows_its_output():
+    text, seconds, memory = engine.run_process(["-c", "print('fine')"])
+    assert text == "fine\n" and seconds > 0 and 0 < memory < 1
+    with pytest.raises(SystemExit, match="broken"):
+        engine.run_process(["-c", "raise SystemExit('broken')"])
+
+
+# --- The scripts ------------------------------------------------------------------------------------------------------
+
+
+class FakePeer:
+    """A peer without PyTorch, as fast as it is told."""
+
+    version, count = "PyTorch 0, 2 threads, 6,342,272 parameters", 150
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def speed(self):
+        return 50.0
+
+    def fakes(self, seed, steps):
+        return {step: np.full((150, 28, 28, 3), 128, np.uint8) for step in steps}
+
+
+def test_pictures(tmp_path):
+    peer, images = FakePeer(tmp_path), creatures()
+    speed = pictures.measure_speed(TINY, images, peer, None, turns=1, images_per_turn=64)
+    assert speed["ours"] == pytest.approx(50 * speed["ours_by_peer"]) and speed["peer"] == 50
+    samples = pictures.collect(TINY, images, peer, [0], [0], {1: 2, 2: 4}, {1: 3, 2: 6})
+    assert [(one.what, one.minutes, one.step) for one in samples] == [
+        ("peer", 1, 3),
+        ("peer", 2, 6),
+        ("ours", 1, 2),
+        ("ours", 2, 4),
+    ]
+    perfect = creatures(150, seed=7).images
+    samples.append(pictures.Sample("ours", 1, 2, 4, perfect))
+    reference = Reference(images.images, Thumbnails(), train=np.arange(300), held_out=np.arange(300, 320), count=120)
+    result = pictures.judge_set(images, samples, reference, tmp_path, SpeciesByBrightness())
+    path = pictures.write([result], {"creatures": speed}, 2, tmp_path)
+    text = path.read_text()
+    assert "0.0" not in text.partition("Images per second")[0] or text
+    table = [row for row in cells(text) if len(row) == len(pictures.LONG)]
+    by_what = [dict(zip(table[0], row, strict=True)) for row in table[2:]]
+    floor, *rest = by_what
+    assert floor["what"].startswith("perfect") and floor["of the floor"] == "1.00"
+    assert len(rest) == 5
+    new, untrained = rest[-1], rest[-2]
+    assert 0.8 < float(new["of the floor"]) < 1.25
+    assert float(untrained["of the floor"]) > 3
+    for name in ("held out", "trained on"):
+        assert "±" in new[name]
+    ours, theirs = pictures.count_parameters(TINY, images) / 1e6, 6.3
+    assert f"{ours:.2f} million" in text and f"{theirs} million" in text
+    short = [row for row in cells(text) if len(row) == len(pictures.SHORT)][2]
+    assert "±" in short[4] and short[0] == "creatures"
+    assert len([row for row in cells(text) if len(row) == len(pictures.CREATURES)]) == 2 + 5
+    pictures.save_dozens(tmp_path / "dozens.png", samples)
+    row = pictures.readme_row(result, 2)
+    assert len(row) == len(engine.README_HEAD) and row[3].count("/") == 2
+
+
+def test_fakes_of_the_peer_that_lie_in_the_folder_are_taken(tmp_path):
+    peer = pictures.Peer("no-such-python", creatures(), tmp_path)
+    for step in (90, 226):
+        np.savez(tmp_path / f"peer-0-{step}.npz", images=np.full((4, 28, 28, 3), step, np.uint8))
+    assert {step: found.max() for step, found in peer.fakes(0, [90, 226]).items()} == {90: 90, 226: 226}
+    with pytest.raises(FileNotFoundError):
+        peer.fakes(0, [90, 452])
+
+
+def test_ablation(tmp_path, monkeypatch):
+    monkeypatch.setattr(ablation, "COUNT", 60)
+    config = dataclasses.replace(TINY, epochs=1)
+    hinge, twin = dataclasses.replace(config, loss="hinge"), dataclasses.replace(config, r1=0.0)
+    configs = {ablation.PRESET: config, "hinge": hinge, "no R1": twin}
+    reference = Reference(digits().images, Thumbnails(), count=50)
+    measure = functools.partial(
+        ablation.measure_set, "digits", digits(), configs, reference, 2, seeds=[0, 1], folder=tmp_path, turns=1
+    )
+    first = measure(train=[ablation.PRESET])
+    assert [*first.judged] == [ablation.PRESET]
+    both = measure(train=["hinge"])
+    assert [*both.judged] == [ablation.PRESET, "hinge"]  # Not what equals the preset.
+    monkeypatch.setattr(engine, "train_epochs", no_training)
+    result = measure(train=[])
+    assert result.distances("hinge") == both.distances("hinge")
+    result.judged["hinge"][1] = None
+    text = ablation.write([result], [0, 1], tmp_path).read_text()
+    (tmp_path / "ablation.png").stat()
+    rows = [row for row in cells(text) if len(row) == len(ablation.HEAD)][2:]
+    assert [row[1] for row in rows] == [ablation.FLOOR, ablation.PRESET, "hinge"]
+    floor = result.floor["frechet_distance"].mean()
+    assert rows[0][3].startswith(f"{floor:.3g}") and "inf" in rows[2][3] and rows[2][-1] == "2 of 2"
+    verdicts = [row for row in cells(text) if len(row) == 5][2:]
+    assert [row[0] for row in verdicts] == ["hinge"] and verdicts[0][-1] == "none"
+    assert "1 comparisons" in text and "0.3" in text  # Two seeds and two others are separated in 2 of 6 orders.
+
+
+def test_every_variant_of_the_ablation_has_a_config():
+    for name in ablation.SETS:
+        configs = {variant: ablation.variant_config(name, variant) for variant in ablation.VARIANTS}
+        assert configs["D learns twice as fast"].rates[1] == 2 * configs[ablation.PRESET].rates[1]
+        assert engine.resolve(configs["wasserstein, gradient penalty"])["gradient_penalty"] == 10
+        assert engine.resolve(configs["wasserstein, gradient penalty"])["r1"] == 0
+
+
+def test_switches(tmp_path):
+    config = switches.with_only(TINY, ("flips",))
+    assert config.flip and config.augment == () and switches.with_only(config, ()).flip is False
+    reference = Reference(creatures().images, Thumbnails(), count=100)
+    judged = switches.train_and_judge(config, creatures(), reference, 2, [0], tmp_path / "flips")
+    row = switches.variant_row(("creatures", 2, ("flips",)), 2, False, 1.0, judged, reference.floor)
+    floor = switches.floor_row("creatures", reference.floor, 28)
+    assert len(row) == len(floor) == len(switches.HEAD)
+    assert float(row[6]) > 3 and floor[6] == "1.00"
+    apart, mixed = ([1, 2, 3], [4, 5, 6]), ([1, 5, 3], [4, 2, 6])
+    values = {}
+    for minutes in (2, 10):
+        for measure, (on, off) in zip(switches.DISTANCES, (apart, apart[::-1], mixed), strict=True):
+            values.setdefault(("creatures", minutes, ("R1",)), {})[measure] = on
+            values.setdefault(("creatures", minutes, ()), {})[measure] = off
+    text = switches.switch_table(values)
+    assert [row[-1] for row in cells(text)[2:]] == ["helps", "harms", "none"]
+    assert "6 comparisons" in text and "In 4," in text and "in 0.6," in text
+    mirrored = switches.mirrored_row(creatures())
+    assert mirrored[0] == "creatures" and float(mirrored[1]) > 0
+    for name, runs in switches.RUNS.items():
+        variants = [(name, minutes, on) for minutes, all_on in runs for on in all_on]
+        assert switches.pairs(variants)
+
+
+def test_sizes(monkeypatch, capsys):
+    def here(arguments):
+        monkeypatch.setattr(sys, "argv", ["sizes.py", *arguments[1:]])
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            sizes.main()
+        return printed.getvalue(), 1.0, 0.5
+
+    monkeypatch.setattr(sizes, "run_process", here)
+    monkeypatch.setattr(sizes, "load", lambda config: creatures())
+    row = sizes.row(sizes.Setting(28, batch=4, width=16, steps=2))
+    assert row[:4] == ["28", "4", "16", "6"] and float(row[5]) > 0
+
+
+def test_folder_speed(tmp_path, monkeypatch):
+    folder_speed.make_folder(tmp_path / "pictures", count=6, drawings=2, side=64)
+
+    def here(arguments):
+        return " ".join(map(str, folder_speed.open_once(Path(arguments[2]), int(arguments[3])))), 1.0, 0.5
+
+    monkeypatch.setattr(folder_speed, "run_process", here)
+    first, second = (folder_speed.row(tmp_path / "pictures", 28, start) for start in ("first", "second"))
+    assert first[:4] == ["pictures", "6", "28x28", "first"]
+    assert float(second[4]) <= float(first[4])
+
+
+def test_mnist_five(tmp_path, monkeypatch):
+    def here(arguments):
+        from gan_tf import train
+
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            train.main([*arguments[2:]])
+        return printed.getvalue(), 3.0, 0.5
+
+    monkeypatch.setattr(mnist_five, "run_process", here)
+    images, labels = digits().images, digits().labels
+    features = mnist_five.make_classifier(images[:1500], labels[:1500], images[1500:], labels[1500:], epochs=2)
+    assert features.accuracy["label"] > 0.5 and "chance: 10.0%" in features.name
+    fives = digits().filter_labels(("5",))
+    config = dataclasses.replace(TINY, held_out=0.1)
+    # 128 features need more images than there are fives.
+    fives = dataclasses.replace(fives, images=np.concatenate([fives.images, images[labels == 3]]), sha256="")
+    new = images[1500:][labels[1500:] == 5]
+    reference = mnist_five.make_reference(fives, new, config, features)
+    held_out = len(fives) - len(reference.train)
+    assert len(reference.held_out) == held_out + len(new) and held_out > 0
+    arguments = ["--dataset", "digits", "--epochs", "1", "--steps-per-epoch", "2", "--width", "16", "--batch-size", "4"]
+    ours = mnist_five.train_ours(0, arguments, tmp_path, tmp_path / "strip.png", count=reference.count)
+    assert (tmp_path / "strip.png").exists() and ours.images.shape == (reference.count, 28, 28, 1) and ours.training > 0
+    out = tmp_path / "tutorial-0-70.npz"
+    players = mnist_five.tutorial(out, 0, fives.images[:64], epochs=1, batch=32, count=reference.count)
+    assert [player.count_params() > 100_000 for player in players] == [True, True]
+    out.with_suffix(".json").write_text(json.dumps({"seconds": 9, "training": 8, "memory": 1}))
+    trained = [ours, mnist_five.train_tutorial(0, "unused", tmp_path)]
+    judged = [reference.measure(one.images) for one in trained]
+    table = [dict(zip(mnist_five.HEAD, row, strict=True)) for row in mnist_five.rows(trained, judged, reference, new)]
+    assert [row["what"].split()[0] for row in table] == ["perfect", "gan_tf", "tutorial"]
+    assert float(table[0]["called a five"].rstrip("%")) > 50 and table[0]["of the floor"] == "1.00"
+    assert float(table[1]["of the floor"]) > 3 and table[1]["training, s"] != "" and table[2]["process, s"] == "9.0"
+    row = mnist_five.readme_row(trained, judged, reference)
+    assert len(row) == len(engine.README_HEAD) and row[3].count("/") == 2
