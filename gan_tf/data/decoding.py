@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import hashlib
 import itertools
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
@@ -14,6 +15,7 @@ from typing import TypeVar
 
 import numpy as np
 from PIL import Image, ImageColor, ImageOps, UnidentifiedImageError
+from tqdm import tqdm
 
 from gan_tf.common.errors import InputError
 from gan_tf.config import Config
@@ -131,14 +133,10 @@ def map_in_order(
     pool: Executor, function: Callable[[Item], Result], items: Sequence[Item], waiting: int = 64
 ) -> Iterator[Result]:
     """Like pool.map, with a progress bar, and with at most `waiting` results in memory however slow the consumer is."""
-    import keras
-
-    bar = keras.utils.Progbar(len(items), unit_name="picture", interval=0.5)
     remaining, futures = iter(items), collections.deque()
-    for _ in items:
+    for _ in tqdm(items, unit=" pictures", mininterval=0.5, file=sys.stdout):
         futures.extend(pool.submit(function, item) for item in itertools.islice(remaining, waiting - len(futures)))
         yield futures.popleft().result()
-        bar.add(1)
 
 
 def write_squares(

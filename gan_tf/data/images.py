@@ -124,7 +124,7 @@ def batches(images: ImageDataset, config: Config, start: int = 0) -> "tf.data.Da
     def one_pass(number: tf.Tensor) -> tf.data.Dataset:
         # Negative, so shuffling never shares a seed with the latents.
         seed = tf.stack([tf.constant(config.seed, tf.int64), -1 - number])
-        order = tf.random.experimental.stateless_shuffle(tf.constant(rows), seed)  # pyright: ignore[reportAttributeAccessIssue]
+        order = tf.random.experimental.stateless_shuffle(tf.constant(rows), seed)
         return tf.data.Dataset.from_tensor_slices(order).batch(size, drop_remainder=True)
 
     first_pass, steps_done = divmod(start, steps_per_pass)

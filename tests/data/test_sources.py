@@ -1,6 +1,5 @@
 import contextlib
 import errno
-import gzip
 import hashlib
 import http.server
 import io
@@ -15,16 +14,7 @@ import pytest
 from PIL import Image
 
 from gan_tf.common.errors import InputError
-from gan_tf.data.sources import (
-    HubFile,
-    HubPictures,
-    KaggleFolder,
-    KerasFile,
-    Unavailable,
-    read_idx,
-    read_letters,
-    unpack,
-)
+from gan_tf.data.sources import HubFile, HubPictures, KaggleFolder, KerasFile, Unavailable, unpack
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 LOGIN = b"<html>Please log in to the network of this hotel</html>"
@@ -32,9 +22,10 @@ NOWHERE = "http://127.0.0.1:9/"
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serves `files` (path -> bytes) as Keras's, Hugging Face's and Kaggle's servers do, on loopback.
+    """Serve `files` (path -> bytes) on loopback like the servers of Keras, Hugging Face and Kaggle.
 
-    It sends no more than `limit` bytes of a file before it hangs up, and with `login` set, a page instead of files."""
+    It hangs up after `limit` bytes of a file. With `login` set it sends a login page instead of files, and with a
+    `status` other than 200 an error. `asked` lists the requests: (method, Range header)."""
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
@@ -77,14 +68,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def server():
     with Server() as served:
-        threading.Thread(target=served.serve_forever, daemon=True).start()
+        # It looks for a shutdown that often, in seconds.
+        threading.Thread(target=served.serve_forever, args=(0.01,), daemon=True).start()
         yield served
         served.shutdown()
 
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
-    """Caches and credentials of nobody's."""
+    """Empty caches and no credentials."""
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path / "kaggle"))
     for name in ("KAGGLE_USERNAME", "KAGGLE_KEY", "KAGGLE_API_TOKEN", "KAGGLE_KERNEL_RUN_TYPE"):
@@ -96,7 +88,7 @@ def digest(content):
     return hashlib.sha256(content).hexdigest()
 
 
-def everything(folder):
+def files_in(folder):
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
@@ -106,7 +98,7 @@ CONTENT = np.random.default_rng(0).bytes(300_000)
 @pytest.fixture
 def keras_file(server, monkeypatch):
     server.files["/some.npz"] = CONTENT
-    monkeypatch.setattr(KerasFile, "site", server.url + "/")
+    monkeypatch.setattr(KerasFile, "base_url", server.url + "/")
     return KerasFile("some.npz", digest(CONTENT), "some")
 
 
@@ -115,11 +107,11 @@ def test_a_keras_file_is_checked_and_cached(keras_file, server, tmp_path, capsys
     path = keras_file.get()
     assert path == tmp_path / "keras" / "datasets" / "some" / "some.npz" and path.read_bytes() == CONTENT
     assert "━" in capsys.readouterr().out  # The progress bar.
-    assert everything(tmp_path / "keras" / "datasets") == ["some/some.npz"]
+    assert files_in(tmp_path / "keras" / "datasets") == ["some/some.npz"]
     assert keras_file.get() == keras_file.cached() == path and len(server.asked) == 1
 
 
-def test_a_broken_keras_file_in_the_cache_is_replaced(keras_file, server):
+def test_a_damaged_keras_file_in_the_cache_is_replaced(keras_file, server):
     keras_file.path.parent.mkdir(parents=True)
     keras_file.path.write_bytes(CONTENT[:-1])
     assert keras_file.cached() is None
@@ -129,59 +121,59 @@ def test_a_broken_keras_file_in_the_cache_is_replaced(keras_file, server):
 @pytest.mark.parametrize(
     "spoil", [{"limit": 100_000}, {"login": True}, {"status": 403}, {"files": {}}, {"files": {"/some.npz": b"other"}}]
 )
-def test_what_goes_wrong_with_a_keras_file_is_one_sentence_and_leaves_nothing(keras_file, server, spoil, tmp_path):
+def test_a_failed_keras_download_is_one_sentence_and_leaves_nothing(keras_file, server, spoil, tmp_path):
     for name, value in spoil.items():
         setattr(server, name, value)
     with pytest.raises(Unavailable, match=r"^http://127\.0\.0\.1:\d+/some\.npz could not be downloaded \(.+\)\.$"):
         keras_file.get()
-    assert everything(tmp_path / "keras") == [] and keras_file.cached() is None
+    assert files_in(tmp_path / "keras") == [] and keras_file.cached() is None
     server.limit, server.login, server.status, server.files = None, False, 200, {"/some.npz": CONTENT}
-    assert keras_file.get().read_bytes() == CONTENT  # Anew, and not from where it stopped.
+    assert keras_file.get().read_bytes() == CONTENT  # From the start, not from where it stopped.
     assert server.asked[-1] == ("GET", None)
 
 
-def test_no_network(keras_file, monkeypatch, tmp_path):
-    monkeypatch.setattr(KerasFile, "site", NOWHERE)
+def test_no_network_keeps_the_existing_keras_file(keras_file, monkeypatch, tmp_path):
+    monkeypatch.setattr(KerasFile, "base_url", NOWHERE)
     keras_file.path.parent.mkdir(parents=True)
     keras_file.path.write_bytes(b"somebody's other file")
     with pytest.raises(Unavailable, match="refused"):
         keras_file.get()
     assert keras_file.path.read_bytes() == b"somebody's other file"
-    assert everything(tmp_path / "keras") == ["datasets/some/some.npz"]
+    assert files_in(tmp_path / "keras") == ["datasets/some/some.npz"]
 
 
-def full(*args, **kwargs):
+def raise_disk_full(*args, **kwargs):
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
-def test_a_full_disk_is_no_matter_of_the_network(keras_file, monkeypatch, tmp_path):
-    monkeypatch.setattr("gan_tf.data.sources.os.replace", full)
+def test_a_full_disk_is_not_a_network_problem(keras_file, monkeypatch, tmp_path):
+    monkeypatch.setattr("gan_tf.data.sources.os.replace", raise_disk_full)
     with pytest.raises(InputError, match=r"cannot be saved \(.*No space left.*\); make room") as caught:
         keras_file.get()
     assert not isinstance(caught.value, Unavailable)
-    assert everything(tmp_path / "keras") == []
+    assert files_in(tmp_path / "keras") == []
 
 
-def test_a_client_that_is_not_installed_is_named_with_what_installs_it(home, monkeypatch):
+def test_a_missing_client_is_named_with_the_command_that_installs_it(home, monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     monkeypatch.setitem(sys.modules, "kagglehub", None)
     sources = (HubFile("a/b", COMMIT, "c"), HubPictures("a/b", COMMIT, "c"), KaggleFolder("a/b", 1, ""))
     for source, name in zip(sources, ("huggingface_hub", "huggingface_hub", "kagglehub"), strict=True):
         assert source.cached() is None
-        with pytest.raises(Unavailable, match=rf'takes {name}, which is not .* pip install -e "\.\[hub\]"'):
-            source.get()  # Unavailable, so that a stand-in can be learned from instead.
+        with pytest.raises(Unavailable, match=rf'needs {name}, which is not installed; .* pip install -e "\.\[hub\]"'):
+            source.get()  # Unavailable, so a fallback is possible.
 
 
 @pytest.fixture
 def hub(server, home, monkeypatch):
-    """huggingface_hub with our server as its own and an empty cache, which is given back."""
+    """huggingface_hub, connected to our server and to an empty cache, whose path is returned."""
     constants = pytest.importorskip("huggingface_hub.constants")
     monkeypatch.setattr(constants, "ENDPOINT", server.url)
     monkeypatch.setattr(
         constants, "HUGGINGFACE_CO_URL_TEMPLATE", server.url + "/{repo_id}/resolve/{revision}/{filename}"
     )
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(home / "hub"))
-    monkeypatch.setattr("time.sleep", lambda seconds: None)  # It waits between its attempts.
+    monkeypatch.setattr("time.sleep", lambda seconds: None)  # The client waits between attempts.
     return home / "hub"
 
 
@@ -196,20 +188,20 @@ def test_a_hub_file_is_checked_and_cached(hub, server):
     path = source.get()
     assert path.read_bytes() == CONTENT and path.is_relative_to(hub)
     asked = len(server.asked)
-    assert source.get() == source.cached() == path and len(server.asked) == asked  # Not even whether there is a newer.
+    assert source.get() == source.cached() == path and len(server.asked) == asked  # Not even for a newer version.
 
 
-def test_a_hub_file_that_is_interrupted_is_resumed(hub, server, monkeypatch):
+def test_an_interrupted_hub_download_is_resumed(hub, server, monkeypatch):
     serve(server, CONTENT)
     monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 1000)
-    server.limit = 100_000  # Hangs up twice on the way.
+    server.limit = 100_000  # Hangs up twice.
     source = HubFile("some/set", COMMIT, "data.bin", digest(CONTENT))
     assert source.get().read_bytes() == CONTENT
     ranges = [start and start.split("-")[0] for command, start in server.asked if command == "GET"]
     assert ranges == [None, "bytes=100000", "bytes=200000"]
 
 
-def test_of_a_hub_file_that_stays_interrupted_nothing_is_used(hub, server):
+def test_a_partial_hub_file_is_never_used(hub, server):
     serve(server, CONTENT)
     source = HubFile("some/set", COMMIT, "data.bin")
     server.limit = 10_000
@@ -231,7 +223,7 @@ def test_a_hub_file_with_another_hash_is_never_used(hub, server):
     assert source.get().read_bytes() == CONTENT
 
 
-def test_a_hub_file_that_was_damaged_on_the_disk_is_replaced(hub, server):
+def test_a_damaged_hub_file_in_the_cache_is_replaced(hub, server):
     serve(server, CONTENT)
     source = HubFile("some/set", COMMIT, "data.bin", digest(CONTENT))
     source.get().write_bytes(CONTENT[:-1])
@@ -240,7 +232,7 @@ def test_a_hub_file_that_was_damaged_on_the_disk_is_replaced(hub, server):
 
 
 @pytest.mark.parametrize("spoil", [{"login": True}, {"status": 401}, {"status": 500}, {"files": {}}])
-def test_what_goes_wrong_with_a_hub_file_is_one_sentence(hub, server, spoil):
+def test_a_failed_hub_download_is_one_sentence(hub, server, spoil):
     serve(server, CONTENT)
     for name, value in spoil.items():
         setattr(server, name, value)
@@ -260,10 +252,10 @@ def test_no_network_to_hugging_face(hub, monkeypatch):
         HubFile("some/set", COMMIT, "data.bin").get()
 
 
-def test_a_full_disk_during_a_hub_download(hub, server, monkeypatch):
+def test_the_disk_fills_up_during_a_hub_download(hub, server, monkeypatch):
     def half(url, temp_file, *args, **kwargs):
         temp_file.write(CONTENT[:1000])
-        full()
+        raise_disk_full()
 
     serve(server, CONTENT)
     monkeypatch.setattr("huggingface_hub.file_download.http_get", half)
@@ -304,19 +296,19 @@ def unpacked(folder):
     return [path.read_bytes() for path in sorted(folder.iterdir())]
 
 
-def test_pictures_in_a_parquet_are_unpacked_once_under_names_of_our_own(hub, server, tmp_path):
+def test_pictures_in_a_parquet_file_are_unpacked_once_under_safe_names(hub, server, tmp_path):
     pictures = [png("red"), png("green"), png("blue")]
     serve(server, parquet({"image": column(pictures)}), "data/train.parquet")
     source = HubPictures("some/set", COMMIT, "data/train.parquet")
     folder = source.get()
     assert folder.is_relative_to(tmp_path / "keras") and unpacked(folder) == pictures
-    assert everything(tmp_path / "keras") == [f"datasets/gan_tf/some-set-0123456/{n:06}.png" for n in range(3)]
+    assert files_in(tmp_path / "keras") == [f"datasets/gan_tf/some-set-0123456/{n:06}.png" for n in range(3)]
     assert not list(tmp_path.rglob("escaped*"))
     server.files.clear()
     assert source.get() == source.cached() == folder
 
 
-def test_pictures_in_a_zip_are_unpacked_but_for_copies_and_other_files(tmp_path):
+def test_pictures_in_a_zip_file_are_unpacked_without_copies_and_other_files(tmp_path):
     members = [
         ("data/1.png", png("red")),
         ("data/data/1.png", png("red")),
@@ -329,7 +321,7 @@ def test_pictures_in_a_zip_are_unpacked_but_for_copies_and_other_files(tmp_path)
     (tmp_path / "a.zip").write_bytes(zipped(members))
     unpack(tmp_path / "a.zip", tmp_path / "inside")
     assert unpacked(tmp_path / "inside") == [png("red"), png("green"), png("blue")]
-    assert everything(tmp_path) == ["a.zip", *(f"inside/{n:06}.png" for n in range(3))]
+    assert files_in(tmp_path) == ["a.zip", *(f"inside/{n:06}.png" for n in range(3))]
 
 
 def flipped(content):
@@ -339,64 +331,66 @@ def flipped(content):
 @pytest.mark.parametrize(
     "file, spoil",
     [
-        ("some.zip", lambda whole: LOGIN),
-        ("some.zip", lambda whole: whole[:-200]),
+        ("some.zip", lambda intact: LOGIN),
+        ("some.zip", lambda intact: intact[:-200]),
         ("some.zip", flipped),
-        ("some.parquet", lambda whole: LOGIN),
-        ("some.parquet", lambda whole: whole[:-200]),
-        ("some.parquet", lambda whole: b""),
+        ("some.parquet", lambda intact: LOGIN),
+        ("some.parquet", lambda intact: intact[:-200]),
+        ("some.parquet", lambda intact: b""),
     ],
 )
-def test_an_archive_that_is_none_is_named_and_nothing_of_it_used(hub, server, tmp_path, file, spoil):
+def test_a_damaged_archive_is_named_and_not_used(hub, server, tmp_path, file, spoil):
     pictures = [np.random.default_rng(seed).bytes(5000) for seed in range(8)]
-    whole = zipped((f"{n}.png", p) for n, p in enumerate(pictures))
+    intact = zipped((f"{n}.png", p) for n, p in enumerate(pictures))
     if file == "some.parquet":
-        whole = parquet({"image": column(pictures)})
-    serve(server, spoil(whole), file)
+        intact = parquet({"image": column(pictures)})
+    serve(server, spoil(intact), file)
     source = HubPictures("some/set", COMMIT, file)
-    with pytest.raises(InputError, match=r"cannot be used \(.*\); remove it to get it again") as caught:
+    with pytest.raises(InputError, match=r"cannot be used \(.*\); remove it to download it again") as caught:
         source.get()
-    assert source.cached() is None and everything(tmp_path / "keras") == []
-    # What it says is what helps.
+    assert source.cached() is None and files_in(tmp_path / "keras") == []
+    # Following the advice helps.
     Path(str(caught.value).split(" cannot be used")[0]).unlink()
-    serve(server, whole, file)
+    serve(server, intact, file)
     assert unpacked(source.get()) == pictures
 
 
-def test_to_remove_what_is_named_helps_where_the_client_has_it_under_its_hash(hub, server):
+def test_removing_the_named_archive_helps_when_the_client_has_only_a_link(hub, server):
     pictures = [png("red"), png("green")]
     serve(server, zipped((f"{n}.png", p) for n, p in enumerate(pictures)), "some.zip")
     HubFile("some/set", COMMIT, "some.zip").get().write_bytes(LOGIN)
     source = HubPictures("some/set", COMMIT, "some.zip")
-    with pytest.raises(InputError, match="remove it to get it again") as caught:
+    with pytest.raises(InputError, match="remove it to download it again") as caught:
         source.get()
     Path(str(caught.value).split(" cannot be used")[0]).unlink()
     assert unpacked(source.get()) == pictures
 
 
-def test_a_parquet_without_the_column(hub, server, tmp_path):
+def test_a_parquet_file_without_the_column(hub, server, tmp_path):
     serve(server, parquet({"text": ["no pictures"]}), "some.parquet")
     with pytest.raises(InputError, match=r"cannot be used \(.*image.*\); remove it"):
         HubPictures("some/set", COMMIT, "some.parquet").get()
-    assert everything(tmp_path / "keras") == []
+    assert files_in(tmp_path / "keras") == []
 
 
-def test_a_disk_that_becomes_full_while_unpacking(hub, server, monkeypatch, tmp_path):
+def test_the_disk_fills_up_while_unpacking(hub, server, monkeypatch, tmp_path):
     pictures, write = [png("red"), png("green"), png("blue")], Path.write_bytes
     serve(server, zipped((f"{n}.png", p) for n, p in enumerate(pictures)), "some.zip")
     source = HubPictures("some/set", COMMIT, "some.zip")
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_bytes", lambda self, data: full() if self.stem == "000002" else write(self, data))
+        patch.setattr(
+            Path, "write_bytes", lambda self, data: raise_disk_full() if self.stem == "000002" else write(self, data)
+        )
         with pytest.raises(InputError, match="No space left"):
             source.get()
-    assert source.cached() is None and everything(tmp_path / "keras") == []
+    assert source.cached() is None and files_in(tmp_path / "keras") == []
     asked = len(server.asked)
-    assert unpacked(source.get()) == pictures and len(server.asked) == asked  # The archive itself was whole.
+    assert unpacked(source.get()) == pictures and len(server.asked) == asked  # The archive itself was complete.
 
 
 @pytest.fixture
 def kaggle(server, home, monkeypatch):
-    """kagglehub with our server as its own, and a set of three pictures, which is given back."""
+    """kagglehub, connected to our server, which has a set of three pictures. Returns its source."""
     pytest.importorskip("kagglehub")
     from kagglesdk import kaggle_env
 
@@ -404,7 +398,7 @@ def kaggle(server, home, monkeypatch):
     archive = zipped((f"images/{n}.png", np.random.default_rng(n).bytes(800_000)) for n in range(3))
     path = "/v1/datasets.DatasetApiService/DownloadDataset"
     server.files[path] = archive
-    with contextlib.suppress(AttributeError):  # Older ones have no such thing.
+    with contextlib.suppress(AttributeError):  # Older versions have no such attribute.
         monkeypatch.setattr("kagglehub.clients.already_printed_version_warning", True)
     return KaggleFolder("some/set", 3, "images")
 
@@ -418,7 +412,7 @@ def test_a_kaggle_folder_is_downloaded_once(kaggle, server, home):
     assert kaggle.get() == kaggle.cached() == folder and len(server.asked) == asked
 
 
-def test_a_kaggle_folder_that_was_interrupted_is_resumed(kaggle, server):
+def test_an_interrupted_kaggle_download_is_resumed(kaggle, server):
     server.limit = 1_500_000
     with pytest.raises(Unavailable, match=r"^https://www\.kaggle\.com/datasets/some/set could not be downloaded"):
         kaggle.get()
@@ -428,7 +422,7 @@ def test_a_kaggle_folder_that_was_interrupted_is_resumed(kaggle, server):
     assert ("GET", "bytes=1048576-") in server.asked
 
 
-def test_a_page_in_place_of_a_kaggle_archive_is_not_gone_on_with(kaggle, server):
+def test_a_login_page_instead_of_a_kaggle_archive_is_discarded(kaggle, server):
     server.login = True
     with pytest.raises(Unavailable, match=r"could not be downloaded \(Unsupported archive type\.\)"):
         kaggle.get()
@@ -439,7 +433,7 @@ def test_a_page_in_place_of_a_kaggle_archive_is_not_gone_on_with(kaggle, server)
 
 
 @pytest.mark.parametrize("spoil", [{"status": 403}, {"status": 404}, {"status": 500}])
-def test_what_kaggle_refuses_is_one_sentence(kaggle, server, spoil):
+def test_a_refused_kaggle_download_is_one_sentence(kaggle, server, spoil):
     server.status = spoil["status"]
     with pytest.raises(Unavailable, match=rf"could not be downloaded \({spoil['status']} [^\n]*\)\.$"):
         kaggle.get()
@@ -454,7 +448,7 @@ def test_no_network_to_kaggle(kaggle, monkeypatch):
         kaggle.get()
 
 
-def test_a_kaggle_folder_is_whole_only_with_its_mark(home):
+def test_a_kaggle_folder_is_complete_only_with_its_marker(home):
     source = KaggleFolder("some/set", 3, "images")
     base = home / "kaggle" / "datasets" / "some" / "set"
     (base / "versions" / "3" / "images").mkdir(parents=True)
@@ -464,32 +458,8 @@ def test_a_kaggle_folder_is_whole_only_with_its_mark(home):
     assert source.cached() == base / "versions" / "3" / "images"
 
 
-def test_a_kaggle_folder_without_what_should_be_inside(kaggle, server, home):
+def test_a_kaggle_set_without_the_subfolder(kaggle, server, home):
     source = KaggleFolder("some/set", 3, "images/deeper")
     with pytest.raises(InputError, match=r"versions.3 has no folder images/deeper; remove it") as caught:
         source.get()
     assert not isinstance(caught.value, Unavailable)
-
-
-def test_letters_are_turned_upright(tmp_path):
-    upright = np.random.default_rng(0).integers(0, 256, (5, 28, 28), np.uint8)
-    pictures = []
-    for letter in upright:
-        file = io.BytesIO()
-        Image.fromarray(np.ascontiguousarray(letter.T)).save(file, "PNG")  # As NIST's files have them.
-        pictures.append(file.getvalue())
-    (tmp_path / "letters.parquet").write_bytes(parquet({"image": column(pictures), "label": [0, 25, 3, 3, 1]}))
-    images, labels = read_letters(tmp_path / "letters.parquet")
-    np.testing.assert_array_equal(images, upright)
-    np.testing.assert_array_equal(labels, [0, 25, 3, 3, 1])
-    assert images.dtype == labels.dtype == np.uint8
-
-
-def test_mnists_first_format(tmp_path):
-    images = np.random.default_rng(0).integers(0, 256, (6, 28, 28), np.uint8)
-    headers = np.array([2051, 6, 28, 28], ">i4").tobytes(), np.array([2049, 6], ">i4").tobytes()
-    for name, header, content in zip("xy", headers, (images.tobytes(), bytes([9, 8, 7, 0, 1, 2])), strict=True):
-        (tmp_path / name).write_bytes(gzip.compress(header + content))
-    found, labels = read_idx(tmp_path / "x", tmp_path / "y")
-    np.testing.assert_array_equal(found, images)
-    np.testing.assert_array_equal(labels, [9, 8, 7, 0, 1, 2])
