@@ -137,8 +137,11 @@ def write_individually(path: Path, generator: "keras.Model", count: int, seed: i
 def write(options: Options) -> None:
     """Draw the images and write them. Raises InputError."""
     from gan_tf.common.files import atomic_write
+    from gan_tf.run import plots
     from gan_tf.run.folder import Run
 
+    if options.out.suffix == ".mp4" and not plots.can_write_mp4():
+        raise InputError(plots.MP4_NEEDS_PYAV)
     generator = Run.open(options.run).load_generator()
     options.out.parent.mkdir(parents=True, exist_ok=True)
     if options.individual:

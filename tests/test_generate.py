@@ -3,27 +3,29 @@ import subprocess
 import sys
 import tracemalloc
 
+import imageio.v3 as iio
 import numpy as np
 import pytest
 from PIL import Image
 
 from gan_tf import generate
-from gan_tf.gan import GAN, sample
+from gan_tf.config import Config
+from gan_tf.data.registry import load
+from gan_tf.gan import sample
 from gan_tf.run import plots
+from gan_tf.run.build import build_gan
 from gan_tf.run.folder import Run
+from gan_tf.run.loop import train_epochs
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """The folder of a run that has trained for two steps, with nothing else in it than generate needs."""
-    from gan_tf.config import Config
-    from gan_tf.data.registry import load
-
+    """The folder of a run that has trained for two steps, with only what generate needs."""
     config = Config(dataset="digits", epochs=1, steps_per_epoch=2, batch_size=4, latent_dim=8)
     images = load(config)
     run = Run.create(tmp_path_factory.mktemp("runs") / "run", config, images, None)
-    gan = GAN(config, images.shape)
-    gan.fit(images, verbose=0)
+    gan = build_gan(config, images.shape)
+    train_epochs(gan, images, config)
     run.save_models(gan)
     return run.folder
 
@@ -38,13 +40,13 @@ def arrays(path):
         return loaded["images"], loaded["latents"]
 
 
-def test_npz_has_the_images_and_the_latents_they_were_drawn_from(folder, tmp_path):
+def test_npz_has_the_images_and_the_latents_that_made_them(folder, tmp_path):
     images, latents = arrays(run(folder, tmp_path / "a.npz", "--count", "10", "--seed", "2"))
     assert images.shape == (10, 28, 28, 1) and images.dtype == np.uint8 and latents.shape == (10, 8)
     np.testing.assert_array_equal(sample(Run(folder).load_generator(), latents), images)
 
 
-def test_the_same_seed_gives_the_same_and_a_smaller_count_the_first_of_them(folder, tmp_path):
+def test_the_same_seed_gives_the_same_images_and_a_smaller_count_the_first_of_them(folder, tmp_path):
     many, latents = arrays(run(folder, tmp_path / "a.npz", "--count", "100"))
     few, first = arrays(run(folder, tmp_path / "b.npz", "--count", "7"))
     other, _ = arrays(run(folder, tmp_path / "c.npz", "--count", "7", "--seed", "1"))
@@ -53,27 +55,27 @@ def test_the_same_seed_gives_the_same_and_a_smaller_count_the_first_of_them(fold
     assert not np.array_equal(few, other)
 
 
-def test_latents_come_in_batches_and_are_the_same_in_any(folder, monkeypatch):
+def test_latents_do_not_depend_on_the_batch_size(folder, monkeypatch):
     generator = Run(folder).load_generator()
     whole = next(generate.latent_batches(generator, 10, 0))
-    monkeypatch.setattr(generate, "BATCH", 4)
+    monkeypatch.setattr(generate, "MAX_BATCH", 4)
     parts = list(generate.latent_batches(generator, 10, 0))
     assert [part.shape for part in parts] == [(4, 8), (4, 8), (2, 8)]
     np.testing.assert_array_equal(np.concatenate(parts), whole)
 
 
-def test_the_memory_does_not_grow_with_the_count(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(generate, "BATCH", 256)
+def test_memory_does_not_grow_with_the_count(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(generate, "MAX_BATCH", 64)
     generator = Run(folder).load_generator()
     peaks = []
-    for count in (1024, 4096):
+    for count in (256, 1024):
         tracemalloc.start()
         generate.write_npz(tmp_path / "a.npz", generator, count, seed=0)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     images, latents = arrays(tmp_path / "a.npz")
-    assert len(images) == len(latents) == 4096 and images[-1].any()
-    assert peaks[1] - peaks[0] < 500_000 < images.nbytes - 1024 * 28 * 28
+    assert len(images) == len(latents) == 1024 and images[-1].any()
+    assert peaks[1] - peaks[0] < 500_000 < images.nbytes - 256 * 28 * 28
 
 
 def test_png_is_the_grid_of_the_same_images(folder, tmp_path):
@@ -82,7 +84,7 @@ def test_png_is_the_grid_of_the_same_images(folder, tmp_path):
     np.testing.assert_array_equal(picture, plots.grid(images))
 
 
-def test_individual_files(folder, tmp_path):
+def test_individual_writes_one_numbered_file_for_each_image(folder, tmp_path):
     images, _ = arrays(run(folder, tmp_path / "a.npz", "--count", "3"))
     run(folder, tmp_path / "one.png", "--count", "3", "--individual")
     names = [f"one_0000{i}.png" for i in range(3)]
@@ -106,26 +108,46 @@ def test_gif_walks_through_the_images_and_back(folder, tmp_path):
     assert max(steps) < far / 2
 
 
-def test_the_folder_alone_is_enough_and_can_be_moved(folder, tmp_path):
+def test_mp4_is_the_same_walk(folder, tmp_path):
+    out = run(folder, tmp_path / "a.mp4", "--count", "2")
+    assert out.read_bytes()[4:8] == b"ftyp"
+    frames = iio.imread(out, plugin="pyav")
+    walk = generate.walk(Run(folder).load_generator(), 2, seed=0)
+    assert len(frames) == len(walk) == 32
+    for frame, image in zip(frames, walk, strict=True):
+        grid = plots.grid(image[np.newaxis], scale=9)
+        difference = frame[: grid.shape[0], : grid.shape[1]].astype(float) - grid
+        assert np.abs(difference).mean() < 10, "video loses details only"
+
+
+def test_mp4_without_pyav_says_what_to_install_before_it_draws(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(plots, "can_write_mp4", lambda: False)
+    monkeypatch.setattr(generate, "walk", None)
+    with pytest.raises(SystemExit, match="needs PyAV"):
+        run(folder, tmp_path / "new" / "a.mp4")
+    assert not (tmp_path / "new").exists()
+
+
+def test_config_and_generator_are_enough_in_any_folder(folder, tmp_path):
     (tmp_path / "moved").mkdir()
     for name in ("config.json", "generator.keras"):
         shutil.copy(folder / name, tmp_path / "moved" / name)
     run(tmp_path / "moved", tmp_path / "a.png", "--count", "2")
 
 
-def test_generator_keras_opens_where_gan_tf_is_not_installed(folder, tmp_path):
+def test_generator_keras_opens_without_gan_tf(folder, tmp_path):
     images, latents = arrays(run(folder, tmp_path / "a.npz", "--count", "5"))
     np.savez(tmp_path / "given.npz", latents=latents)
     shutil.copy(folder / "generator.keras", tmp_path)
     program = (
         "import sys, keras, numpy as np\n"
-        "sys.modules['gan_tf'] = None  # As if it were not installed: to import it fails.\n"
+        "sys.modules['gan_tf'] = None  # Importing it fails, as if it were not installed.\n"
         "fakes = keras.models.load_model('generator.keras')(np.load('given.npz')['latents']).numpy()\n"
         "np.save('theirs.npy', np.rint((fakes + 1) * 127.5).astype(np.uint8))\n"
     )
     subprocess.run([sys.executable, "-I", "-c", program], cwd=tmp_path, check=True, capture_output=True)
     theirs = np.load(tmp_path / "theirs.npy").astype(int)
-    assert np.abs(theirs - images).max() <= 1  # A batch of another size may round otherwise.
+    assert np.abs(theirs - images).max() <= 1  # Another batch size may round differently.
     assert (theirs == images).mean() > 0.999
 
 
@@ -134,21 +156,22 @@ def test_generator_keras_opens_where_gan_tf_is_not_installed(folder, tmp_path):
     [
         (["--count", "0"], "--count is 0"),
         (["--seed", "-1"], "--seed is -1"),
-        (["--out", "a.jpg"], r"must end in .png .*, .npz .* or .gif"),
-        (["--out", "a.npz", "--individual"], "--individual writes one .png each"),
+        (["--out", "a.jpg"], r"--out is a.jpg, but it must be a name that ends in .png"),
+        (["--out", "a.npz", "--individual"], "--individual writes .png files"),
         (["--out", "a.gif", "--count", "1"], "at least 2 images"),
-        (["--out", "a.png", "--count", "1000000"], "too large to be looked at"),
+        (["--out", "a.mp4", "--count", "1"], "at least 2 images"),
+        (["--out", "a.png", "--count", "1000000"], "too large for image viewers"),
     ],
 )
-def test_bad_input_gets_a_sentence_and_leaves_nothing(folder, tmp_path, monkeypatch, options, why):
+def test_bad_input_gets_one_sentence_and_leaves_no_file(folder, tmp_path, monkeypatch, options, why):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit, match=why):
         generate.main([str(folder), *options])
     assert list(tmp_path.iterdir()) == []
 
 
-def test_no_run_and_a_folder_that_cannot_be_written_to(folder, tmp_path):
-    with pytest.raises(SystemExit, match="is no run's folder"):
+def test_a_folder_without_a_run_and_an_unwritable_file_get_one_sentence(folder, tmp_path):
+    with pytest.raises(SystemExit, match="is not the folder of a run"):
         generate.main([str(tmp_path)])
     (tmp_path / "file").write_text("")
     with pytest.raises(SystemExit, match="could not be written"):

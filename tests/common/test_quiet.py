@@ -67,3 +67,10 @@ def test_nothing_but_tensorflow_is_touched_and_looking_for_it_does_not_import_it
         "import gan_tf, sys, importlib.util as u; print(u.find_spec('tensorflow').name, 'tensorflow' in sys.modules)"
     )
     assert (result.stdout, result.stderr) == ("tensorflow False\n", "")
+
+
+def test_a_training_prints_nothing_of_tensorflow(tmp_path):
+    options = ["--epochs", "1", "--steps-per-epoch", "2", "--batch-size", "4", "--run", str(tmp_path / "run")]
+    result = run(f"from gan_tf.train import main; main({options})", "")
+    assert "Trained 2 steps" in result.stdout
+    assert not result.stderr.strip() and "port.cc" not in result.stdout
