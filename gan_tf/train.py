@@ -283,7 +283,6 @@ def train_in(run: "Run", job: "Job", tensorboard: bool) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """The command line."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's notes to itself are not for the reader.
     with exit_on_input_error():
         train(sys.argv[1:] if argv is None else argv)
 
