@@ -432,10 +432,10 @@ def test_a_login_page_instead_of_a_kaggle_archive_is_discarded(kaggle, server):
     assert all(start is None for _, start in server.asked)
 
 
-@pytest.mark.parametrize("spoil", [{"status": 403}, {"status": 404}, {"status": 500}])
-def test_a_refused_kaggle_download_is_one_sentence(kaggle, server, spoil):
-    server.status = spoil["status"]
-    with pytest.raises(Unavailable, match=rf"could not be downloaded \({spoil['status']} [^\n]*\)\.$"):
+@pytest.mark.parametrize("status", [403, 500])
+def test_a_refused_kaggle_download_is_one_sentence(kaggle, server, status):
+    server.status = status
+    with pytest.raises(Unavailable, match=rf"could not be downloaded \({status} [^\n]*\)\.$"):
         kaggle.get()
     assert kaggle.cached() is None
 
