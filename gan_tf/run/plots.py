@@ -193,11 +193,3 @@ def save_curves(
     for axes in figure.axes[len(panels) :]:
         axes.remove()
     figure.savefig(path, format="png", dpi=100)
-
-
-scale_of = display_scale  # Until generate.py uses the new names.
-
-
-def save_gif(path: Path, frames: Sequence[np.ndarray], seconds: float = 0.2, hold: float = 1.0) -> None:
-    """Until all callers use `save_animation`."""
-    path.write_bytes(encode_animation(frames, ".gif", seconds, hold))
