@@ -32,7 +32,7 @@ ANIMATIONS = (".gif", ".mp4")
 
 @dataclasses.dataclass(frozen=True)
 class Options(Checked):
-    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN_DIR")]
     """The folder of the run whose generator draws. Only its config.json and generator.keras are needed."""
     count: Annotated[int, at_least(1)] = 64
     """How many images to draw. For .gif and .mp4: how many images the walk passes through."""

@@ -1,25 +1,44 @@
+import os
+from pathlib import Path
+
 import pytest
 
-from gan_tf.common.files import atomic_write, remove_partial_files
+from gan_tf.common.files import atomic_write, cache_folder, remove_partial_files
 
 
-def test_a_file_is_written_completely_or_not_at_all(tmp_path):
+def test_a_write_appears_whole_and_replaces_what_was_there(tmp_path):
     path = tmp_path / "a.txt"
+    path.write_text("old")
     with atomic_write(path) as temporary:
-        temporary.write_text("old")
-        assert not path.exists()
-    with pytest.raises(RuntimeError), atomic_write(path) as temporary:
-        temporary.write_text("half of the n")
-        raise RuntimeError
-    assert path.read_text() == "old"
-    assert [file.name for file in tmp_path.iterdir()] == ["a.txt"]
+        temporary.write_text("new")
+        assert temporary.suffix == ".txt" and path.read_text() == "old"
+    assert path.read_text() == "new" and list(tmp_path.iterdir()) == [path]
 
 
-def test_what_a_killed_process_left_is_removed(tmp_path):
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(KeyboardInterrupt), atomic_write(path) as temporary:
+        temporary.write_text("half")
+        raise KeyboardInterrupt
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_partial_files_of_a_killed_process_are_removed_and_others_stay(tmp_path):
     (tmp_path / "samples").mkdir()
-    leftover, whole = tmp_path / "samples" / ".123.epoch_0001.png", tmp_path / "samples" / "epoch_0001.png"
-    leftover.write_bytes(b"half")
-    whole.write_bytes(b"whole")
-    (tmp_path / ".lock").touch()
+    kept = [tmp_path / ".hidden", tmp_path / "1.png", tmp_path / "samples" / "2.png"]
+    for path in kept:
+        path.touch()
+    with atomic_write(tmp_path / "samples" / "a.png") as temporary:
+        temporary.touch()
+        os.link(temporary, tmp_path / "samples" / temporary.name.replace(str(os.getpid()), "12345"))
+    assert len(list(tmp_path.glob("**/.1*"))) == 1
     remove_partial_files(tmp_path)
-    assert not leftover.exists() and whole.exists() and (tmp_path / ".lock").exists()
+    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(kept)
+
+
+def test_the_cache_is_where_keras_has_its_data_sets(monkeypatch, tmp_path):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / "datasets"
+    monkeypatch.delenv("KERAS_HOME")
+    assert cache_folder() == Path.home() / ".keras" / "datasets"
