@@ -86,12 +86,12 @@ class Progress(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         epochs, steps = self.params["epochs"], self.params["steps"]
-        self.title = f"epoch {epoch + 1}/{epochs}"
+        self.title, self.in_terminal = f"epoch {epoch + 1}/{epochs}", sys.stdout.isatty()
         self.bar = tqdm(
             total=steps,
             initial=int(self.model.step) % steps,
             file=sys.stdout,
-            disable=not sys.stdout.isatty(),
+            disable=not self.in_terminal,
             dynamic_ncols=True,
             bar_format=f"{self.title} {{bar}} {{n_fmt}}/{{total_fmt}}{{desc}}",
         )
@@ -111,7 +111,7 @@ class Progress(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs: Any = None):
         self.close()
-        if self.bar.disable:
+        if not self.in_terminal:
             print(self.title + self.rate + numbers(logs), flush=True)
 
     def on_train_end(self, logs=None):

@@ -1,4 +1,6 @@
+import csv
 import dataclasses
+import os
 
 import keras
 import numpy as np
@@ -7,8 +9,15 @@ import pytest
 from gan_tf import train
 from gan_tf.gan import GAN, sample
 from gan_tf.run import callbacks, plots
-from gan_tf.run.callbacks import Diverged, Evaluate, History, Samples, Speed, TerminateOnNonFinite
+from gan_tf.run.build import build_gan
+from gan_tf.run.callbacks import Diverged, Evaluate, Health, History, Progress, Samples, TerminateOnNonFinite, epoch_row
 from gan_tf.run.folder import Run
+from gan_tf.run.loop import train_epochs
+
+
+@pytest.fixture
+def config(config):
+    return dataclasses.replace(config, width=16)
 
 
 @pytest.fixture
@@ -16,28 +25,92 @@ def run(tmp_path, config, images):
     return Run.create(tmp_path / "run", config, images, fallback=None)
 
 
-def test_a_row_and_a_grid_for_each_epoch(run, config, images):
-    gan = GAN(config, images.shape)
-    latents = np.random.default_rng(0).standard_normal((16, 8))
-    result = gan.fit(images, callbacks=[History(run), Samples(run, latents), Speed()], verbose=0)
-    header = "epoch,d_loss,g_loss,D(x),D(G(z))_before,D(G(z))_after,accuracy_real,accuracy_fake,d_gradient,g_gradient,"
-    assert run.history_csv.read_text().splitlines()[0] == header + "spread"
+def test_each_epoch_has_a_row_and_a_grid(run, config, images):
+    latents, rows = np.random.default_rng(0).standard_normal((16, 8)), []
+
+    class Rows(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            rows.append(epoch_row(self.model, epoch + 1, [lambda gan, epoch: {"twice": 2.0 * epoch}]))
+
+    gan = build_gan(config, images.shape)
+    untrained = plots.grid(sample(gan.ema_generator, latents), columns=8)
+    extra = [lambda gan, epoch: {"twice": 2.0 * epoch}]
+    result = train_epochs(gan, images, config, [History(run, extra), Samples(run, latents), Rows()])
     history = run.read_history()
-    assert history["epoch"] == [1, 2]
-    assert {name: history[name] for name in GAN.SHOWN} == {name: result.history[name] for name in GAN.SHOWN}
+    assert [*history] == ["epoch", *GAN.LOGGED, *GAN.DIAGNOSTICS, "twice"]
+    assert history["epoch"] == [1, 2] and history["twice"] == [2, 4]
+    assert {name: history[name] for name in GAN.LOGGED} == {name: result.history[name] for name in GAN.LOGGED}
+    # What a notebook shows and what the file holds are the same row.
+    assert rows == [{name: values[i] for name, values in history.items()} for i in range(2)]
     expected = plots.grid(sample(gan.ema_generator, latents), columns=8)
     np.testing.assert_array_equal(plots.open_png(run.sample_png(2)), expected)
     assert not np.array_equal(plots.open_png(run.sample_png(1)), expected)
-    untrained = plots.grid(sample(GAN(config, images.shape).ema_generator, latents), columns=8)
     np.testing.assert_array_equal(plots.open_png(run.sample_png(0)), untrained)
 
 
-def test_images_per_second_are_those_of_the_clock(config, images, monkeypatch):
-    now = iter(range(0, 1000, 2))  # A clock that goes on by 2 s each time that it is read, once per execution.
+def test_without_a_terminal_an_epoch_is_one_line(config, images, capsys, monkeypatch):
+    now = iter(range(0, 1000, 2))  # A clock that advances by 2 s at each reading.
     monkeypatch.setattr(callbacks.time, "perf_counter", lambda: next(now))
-    gan = GAN(dataclasses.replace(config, steps_per_epoch=37), images.shape)  # A prime: one step per execution.
-    result = gan.fit(images, epochs=1, callbacks=[Speed()], verbose=0)
-    assert result.history["images/s"] == [4 / 2]
+    gan = build_gan(config, images.shape)
+    history = train_epochs(gan, images, config, [Progress(config)]).history
+    first, second = capsys.readouterr().out.splitlines()
+    means = [history[name] for name in ("d_loss", "g_loss", "D(x)", "D(G(z))_before")]
+    shown = ["  D {:.2f}  G {:.2f}  D(x) {:.2f}  D(G(z)) {:.2f}".format(*row) for row in zip(*means, strict=True)]
+    # The first call compiles the step, so its time is not counted. The second epoch has 4 steps of 4 images in 2 s.
+    assert first == "epoch 1/2" + shown[0]
+    assert second == "epoch 2/2  8 images/s" + shown[1]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals are Unix's")
+@pytest.mark.parametrize("columns", [60, 80, 100])
+def test_in_a_terminal_an_epoch_is_one_line_whatever_the_numbers_are(config, columns, monkeypatch):
+    import fcntl
+    import pty
+    import struct
+    import termios
+
+    reader, writer = pty.openpty()
+    fcntl.ioctl(writer, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    gan = type("FakeGAN", (), {"step": 0})()
+    progress = Progress(dataclasses.replace(config, batch_size=512))
+    progress.set_model(gan)
+    progress.set_params({"epochs": 1000, "steps": 12_345})
+    with open(writer, "w") as terminal:
+        monkeypatch.setattr(callbacks.sys, "stdout", terminal)
+        progress.on_epoch_begin(999)
+        for step in (16, 6000, 12_345):
+            gan.step = step
+            logs = {"d_loss": -12_345.678, "g_loss": -12_345.678, "D(x)": 0.51, "D(G(z))_before": 0.49}
+            progress.on_train_batch_end(step - 1, logs)
+        progress.on_epoch_end(999, logs)
+        terminal.flush()
+        written = ""
+        while "\n" not in written:
+            written += os.read(reader, 10_000).decode()
+    os.close(reader)
+    lines = written.replace("\n", "\r").split("\r")
+    assert max(map(len, lines)) <= columns
+    assert written.count("\n") == 1
+    assert "epoch 1000/1000" in written and "12345/12345" in written
+
+
+def test_all_is_well_is_said_once_and_not_when_the_run_was_stopped(run, config, capsys):
+    rows = {"epoch": [1, 2, 3], "d_loss": [1.38] * 3, "g_loss": [0.7] * 3, "D(x)": [0.5] * 3}
+    rows |= {"D(G(z))_before": [0.5] * 3, "D(G(z))_after": [0.4] * 3, "accuracy_real": [0.75] * 3}
+    rows |= {"accuracy_fake": [0.7] * 3, "d_gradient": [1.0] * 3, "g_gradient": [1.0] * 3, "spread": [1.0] * 3}
+    with open(run.history_csv, "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(rows)
+        writer.writerows(zip(*rows.values(), strict=True))
+    gan, health = type("FakeGAN", (), {"stop_training": True})(), Health(run, config)
+    health.set_model(gan)
+    health.on_train_begin()
+    health.on_epoch_end(2)
+    health.on_train_end()
+    assert capsys.readouterr().out == ""
+    gan.stop_training = False
+    health.on_train_end()
+    assert capsys.readouterr().out.startswith("Health, epoch 3: all well. The discriminator is right about 75% of real")
 
 
 class Poison(keras.callbacks.Callback):
@@ -54,57 +127,74 @@ class Poison(keras.callbacks.Callback):
 
 
 def test_what_is_not_finite_stops_before_anything_is_saved(run, config, images):
-    gan = GAN(config, images.shape)
-    with pytest.raises(Diverged, match=r"the weights .* are not finite at step 12\. Try a lower --learning-rate"):
-        gan.fit(images, epochs=4, callbacks=[TerminateOnNonFinite(), History(run), Poison(12)], verbose=0)
+    gan, config = build_gan(config, images.shape), dataclasses.replace(config, epochs=4)
+    with pytest.raises(Diverged, match=r"at step 12, the weights .* are not finite\. Try a lower --learning-rate"):
+        train_epochs(gan, images, config, [TerminateOnNonFinite(), History(run), Poison(12)])
     assert run.read_history()["epoch"] == [1, 2]
 
 
-def test_a_run_that_diverges_stands_at_its_last_good_checkpoint(tmp_path, monkeypatch, capsys):
-    make = callbacks.make_callbacks
-    monkeypatch.setattr(callbacks, "make_callbacks", lambda *args: [Poison(20), *make(*args)])
-    options = "--digit 5 --epochs 4 --steps-per-epoch 17 --batch-size 4 --latent-dim 8 --run"
+def test_a_run_that_diverges_stays_at_its_last_good_checkpoint(tmp_path, monkeypatch):
+    def with_poison(*args, make=callbacks.make_callbacks):
+        progress, *others = make(*args)
+        return [progress, Poison(21), *others]
+
+    monkeypatch.setattr(callbacks, "make_callbacks", with_poison)
+    monkeypatch.setattr("gan_tf.run.loop.STEPS_PER_CALL", 4)
+    options = "--digit 5 --epochs 4 --steps-per-epoch 17 --batch-size 4 --latent-dim 8 --width 16 --run"
     with pytest.raises(SystemExit) as stopped:
         train.main([*options.split(), str(tmp_path / "run")])
     run = Run(tmp_path / "run")
-    assert "diverged: d_loss became nan at step 21" in str(stopped.value)
-    assert str(stopped.value).endswith("stands at its last good checkpoint, step 17.")
+    assert "diverged: at step 25, d_loss is nan." in str(stopped.value)
+    assert str(stopped.value).endswith("run is at its last good checkpoint, step 17.")
     assert run.read_history()["epoch"] == [1] and run.progress_gif.exists()
     assert all(np.isfinite(weight).all() for weight in run.load_generator().get_weights())
 
 
-def test_the_best_generator_so_far_is_kept_and_what_was_not_measured_is_nan(run, config, images, monkeypatch):
+class FakeReference:
+    """A `measure.report.Reference` that finds what it is given."""
+
+    count = 16
+
+    def __init__(self, *distances):
+        self.distances = iter(distances)
+
+    def measure_features(self, fakes):
+        assert fakes.shape == (16, 28, 28, 1) and fakes.dtype == np.uint8
+        return {"frechet_distance": np.array([-0.5, 0, 0.5]) + next(self.distances), "coverage": np.array([0.4, 0.6])}
+
+
+def test_the_best_generator_so_far_is_kept_and_other_epochs_are_nan(run, config, images, monkeypatch):
     config = dataclasses.replace(config, evaluate_every=2, epochs=6)
-    distances = iter([3.0, 5.0, 2.0])
-    monkeypatch.setattr(callbacks, "frechet_distance", lambda real, fake: next(distances))
-    monkeypatch.setattr(callbacks, "coverage", lambda real, fake: 0.5)
-    gan, kept = GAN(config, images.shape), {}
-    evaluate = Evaluate(run, images, lambda pictures: pictures.reshape(len(pictures), -1), config)
+    monkeypatch.setattr(callbacks, "run_reference", lambda images, config, features: FakeReference(3.0, 5.0, 2.0))
+    gan, evaluate, kept = build_gan(config, images.shape), Evaluate(run, images, config, features=None), {}
 
     def look(gan, epoch):
         kept[epoch] = run.best_generator_keras.read_bytes() if run.best_generator_keras.exists() else None
         return {}
 
-    gan.fit(images, callbacks=[History(run, [evaluate, look])], verbose=0)
+    train_epochs(gan, images, config, [History(run, [evaluate, look])])
     history = run.read_history()
     np.testing.assert_array_equal(history["frechet_distance"], [np.nan, 3, np.nan, 5, np.nan, 2])
-    np.testing.assert_array_equal(history["coverage"], [np.nan, 0.5] * 3)
+    np.testing.assert_allclose(history["coverage"], [np.nan, 0.5] * 3)
     assert kept[1] is None and kept[2] == kept[3] == kept[4] == kept[5] != kept[6]
     best = keras.models.load_model(run.best_generator_keras)
     for a, b in zip(best.get_weights(), gan.ema_generator.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
-    # A resumed run knows what the best was.
-    assert Evaluate(run, images, lambda pictures: pictures.reshape(len(pictures), -1), config).best == 2
+    # A resumed run knows the best distance so far.
+    assert Evaluate(run, images, config, features=None).best == 2
 
 
-def test_fakes_that_get_better_get_nearer(run, config, images):
+def test_the_distance_falls_when_the_fakes_improve_and_counts_no_held_out_image(run, config, images):
+    pixels = np.concatenate([images.images] * 4)
+    images = dataclasses.replace(images, images=pixels)
     config = dataclasses.replace(config, epochs=4, steps_per_epoch=60, batch_size=8, learning_rate=5e-3, ema=0.9)
-    config = dataclasses.replace(config, evaluate_every=4)
+    config = dataclasses.replace(config, evaluate_every=4, held_out=0.25)
 
-    def means(pictures):  # Of 4 by 4 parts.
+    def block_means(pictures):  # Of 4 by 4 blocks.
         return pictures.reshape(-1, 4, 7, 4, 7).mean(axis=(2, 4)).reshape(-1, 16)
 
-    gan, evaluate = GAN(config, images.shape), Evaluate(run, images, means, config)
+    gan, evaluate = build_gan(config, images.shape), Evaluate(run, images, config, block_means)
+    assert len(evaluate.latents) == 36  # Half of the 72 training images, as many as in the reference.
     untrained = evaluate(gan, 4)["frechet_distance"]
-    gan.fit(images, callbacks=[History(run, [evaluate])], verbose=0)
+    train_epochs(gan, images, config, [History(run, [evaluate])])
     assert run.read_history()["frechet_distance"][-1] < 0.5 * untrained
