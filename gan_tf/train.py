@@ -32,7 +32,7 @@ DESCRIPTION = """Train a GAN: python -m gan_tf.train --dataset mnist --label 5
 
 The run's folder gets pictures, curves, checkpoints and generator.keras.
 
-Then draw new images: python -m gan_tf.generate RUN --out fakes.png"""
+Then draw new images: python -m gan_tf.generate RUN_DIR --out fakes.png"""
 
 # What may differ when a run is resumed: how long it is, and where its files lie now.
 MAY_CHANGE = {"epochs", "data_dir"}
