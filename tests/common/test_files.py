@@ -25,7 +25,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
 
 def test_partial_files_of_a_killed_process_are_removed_and_others_stay(tmp_path):
     (tmp_path / "samples").mkdir()
-    kept = [tmp_path / ".hidden", tmp_path / "1.png", tmp_path / "samples" / "2.png"]
+    kept = [tmp_path / ".cache.json", tmp_path / "1.png", tmp_path / "samples" / "2.png"]
     with atomic_write(tmp_path / "samples" / "a.png") as temporary:
         temporary.touch()
     for path in [*kept, temporary]:  # As if the process had been killed while it wrote a.png.
