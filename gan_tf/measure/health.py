@@ -1,22 +1,21 @@
 """Is it working? What a run's history says, in plain words.
 
-A history maps the columns of history.csv to their values, one for each epoch. Each diagnosis looks at the last EPOCHS
+A history maps the columns of history.csv to their values, one for each epoch. Each diagnosis looks at the last PATIENCE
 of them and returns what it found and what to try, or None. What is healthy stands in HEALTHY, which the curves shade.
 """
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import tensorflow as tf
 
 from gan_tf.config import Config
 from gan_tf.data.images import ImageDataset, train_holdout_split
 from gan_tf.gan import GAN, sample, to_unit_range
-from gan_tf.losses import LOSSES
+from gan_tf.losses import LOSSES, chance_losses
 
 History = Mapping[str, Sequence[float]]
 
-EPOCHS = 3  # In a row: a single one may be a bad moment.
+EPOCHS = PATIENCE = 3  # In a row: a single one may be a bad moment.
 # Between which values a column lies while all is well.
 HEALTHY = {"accuracy_real": (0.5, 0.95), "accuracy_fake": (0.5, 0.95), "spread": (0.5, 1.5)}
 OVERSHOT = 2.0, 30.0  # Times the losses of guessing, of D and G; one that only loses the game stays below them.
@@ -28,7 +27,7 @@ def too_fast(last: History, config: Config) -> str | None:
     """A player does far worse than where neither knows anything, though each of its steps went down its loss: they
     overshoot. A critic's losses have no such value."""
     for name, guessed, times in zip(("d_loss", "g_loss"), chance_losses(config.loss), OVERSHOT, strict=True):
-        if LOSSES[config.loss].zero and min(last[name]) > times * abs(guessed):
+        if LOSSES[config.loss].has_threshold and min(last[name]) > times * abs(guessed):
             return (
                 f"the learning rate is too high: {name} is {last[name][-1]:.3g}, and {guessed:.3g} where the players "
                 f"know nothing yet. Try --learning-rate {config.learning_rate / 4:.2g}."
@@ -88,19 +87,12 @@ DIAGNOSES = (too_fast, has_won, is_left_behind, has_collapsed, overfits)
 
 
 def diagnose(history: History, config: Config) -> dict[str, str]:
-    """What the last EPOCHS of a history say is wrong, by the diagnosis's name; nothing of a shorter one."""
-    if len(history.get("epoch", ())) < EPOCHS:
+    """What the last PATIENCE of a history say is wrong, by the diagnosis's name; nothing of a shorter one."""
+    if len(history.get("epoch", ())) < PATIENCE:
         return {}
-    last = {name: values[-EPOCHS:] for name, values in history.items()}
+    last = {name: values[-PATIENCE:] for name, values in history.items()}
     found = {diagnosis.__name__: diagnosis(last, config) for diagnosis in DIAGNOSES}
     return {name: sentence for name, sentence in found.items() if sentence}
-
-
-def chance_losses(loss: str) -> tuple[float, float]:
-    """What discriminator and generator lose where the former cannot tell, and all logits are zero."""
-    zero, losses = tf.zeros((1, 1)), LOSSES[loss]
-    generator = losses.generator(zero, zero) if losses.paired else losses.generator(zero)
-    return float(losses.discriminator(zero, zero)), float(generator)
 
 
 class HeldOutAccuracy:
