@@ -1,6 +1,7 @@
 """Display helpers for the notebooks: source code, pictures, computed sentences, and checks of answers."""
 
 import base64
+import dataclasses
 import inspect
 import io
 import os
@@ -26,6 +27,7 @@ from gan_tf.run.callbacks import epoch_row
 SMOKE = os.environ.get("GAN_TF_SMOKE") == "1"
 # Set while `make notebooks` runs a notebook to store it: pictures that others own and sliders are left out.
 STORED = os.environ.get("GAN_TF_STORED") == "1"
+SMOKE_IMAGES = 400  # Of a data set, in smoke mode.
 LARGE = 200_000  # Bytes. A larger PNG is shown as JPEG.
 STORABLE = ("digits", "creatures")  # Data sets whose pictures a stored notebook may contain.
 
@@ -46,11 +48,19 @@ def load(config: Config) -> tuple[Config, ImageDataset]:
         # The notebook's choices that suit any data set. Size and colours come from the other set's preset.
         return preset_config(name, **{field: getattr(config, field) for field in ("seed", "epochs", "steps_per_epoch")})
 
-    found, images, message = registry.load_or_fallback(config, fallback_config)
+    used, images, message = registry.load_or_fallback(config, fallback_config)
     if message:
         instead = message.splitlines()[-1]  # The lines before it hold paths and the network's error.
         say(f"**`{config.dataset}` is not on this machine and could not be downloaded.** {instead}")
-    return found, images
+    if SMOKE and used.dataset in registry.DATASETS:
+        images = first(images, SMOKE_IMAGES)
+    return used, images
+
+
+def first(images: ImageDataset, count: int) -> ImageDataset:
+    """The first `count` images of a data set."""
+    labels = None if images.labels is None else images.labels[:count]
+    return dataclasses.replace(images, images=images.images[:count], labels=labels, sha256="")
 
 
 def say(text: str) -> None:
@@ -64,7 +74,7 @@ def source(*things) -> None:
     for thing in things:
         thing = inspect.unwrap(thing)
         code = textwrap.dedent(inspect.getsource(thing))
-        path = Path(inspect.getsourcefile(thing)).relative_to(root).as_posix()
+        path = Path(inspect.getfile(thing)).relative_to(root).as_posix()
         say(f"From `{path}`:\n\n```python\n{code.rstrip()}\n```")
 
 
@@ -178,7 +188,9 @@ class Watch(keras.callbacks.Callback):
         line = display.Pretty("   ".join([f"epoch {epoch}", *now]))
         parts = encode(self.frames[-1], f"{len(self.latents)} fakes after epoch {epoch}"), line
         if epoch == 0:
-            self.places = [display.display(part, display_id=True) for part in parts]
+            self.places = [display.DisplayHandle() for _ in parts]
+            for place, part in zip(self.places, parts, strict=True):
+                place.display(part)
         else:
             for place, part in zip(self.places, parts, strict=True):
                 place.update(part)

@@ -1,60 +1,66 @@
-"""Run the notebooks top to bottom and store them with their outputs: make notebooks, or python notebooks/make.py 01 06
+"""Run the notebooks from top to bottom and store them with their outputs: make notebooks, or
+python notebooks/make.py 01 06
 
-A notebook that fails, or that would be stored with something amiss, stays as it was. Each gets its badge and its first
-cell from the address in pyproject.toml, and into its head the minutes that it took. The first picture of its cell with
-the tag thumbnail becomes thumbnails/NAME.png. With --table, nothing runs: it prints the README's table of them.
+A notebook with a failing cell or an unacceptable output is left as it was. The badge and the first cell are made from
+the address in pyproject.toml, and the minutes in the first paragraph are those that this run took. The first picture of
+the cell tagged `thumbnail` becomes thumbnails/NAME.png. With --table, nothing runs: it prints the README's table.
 """
 
 import argparse
 import ast
 import base64
+import contextlib
 import io
 import os
 import re
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
+from jupyter_client import KernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+from nbformat import NotebookNode
 from PIL import Image
 
 FOLDER = Path(__file__).parent
-MOST_IMAGE, MOST_NOTEBOOK = 300_000, 2_000_000  # Bytes.
+MAX_IMAGE, MAX_NOTEBOOK = 300_000, 2_000_000  # Bytes.
 SETUP = """# In Colab, this fetches gan_tf and installs what is missing. Elsewhere gan_tf is the folder beside this one.
 import os
 import sys
 
 if "google.colab" in sys.modules and not os.path.exists("../gan_tf"):
     !git clone --quiet --depth 1 {url} repository
-    !pip install --quiet -r repository/requirements.txt
+    !pip install --quiet ./repository
     os.chdir("repository/notebooks")
+os.environ.setdefault("GAN_TF_DATA", "../data")  # Where gan_tf looks for your own data files.
 sys.path.insert(0, "..")
-os.environ.setdefault("GAN_TF_DATA", "../data")  # Where pictures of your own are looked for.
-os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # TensorFlow's notes to itself are not for the reader."""
+import gan_tf  # noqa: F401 (before TensorFlow, whose start-up messages it silences)"""
 BADGE = "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({colab}/{name})"
 
 
 def address() -> str:
-    """Where the repository lies, from the one place that says so."""
+    """The repository's address, from pyproject.toml."""
     text = (FOLDER.parent / "pyproject.toml").read_text()
     return re.search(r'^Repository = "(.+)"', text, re.MULTILINE)[1]
 
 
 def colab(url: str) -> str:
-    """The same, as Colab opens it."""
+    """The address under which Colab opens the notebooks."""
     return url.replace("https://github.com", "https://colab.research.google.com/github") + "/blob/main/notebooks"
 
 
 def notebooks(names: list[str] = ()) -> list[Path]:
-    """Those whose file names begin with one of `names`, or all."""
+    """The notebooks whose file names begin with one of `names`; without names, all, in reading order."""
     found = sorted(FOLDER.glob("[0-9]*.ipynb"))
     return [path for path in found if not names or path.name.startswith(tuple(names))]
 
 
-def addressed(notebook, name: str):
-    """The notebook with the badge in its first cell and the setup in its first cell of code."""
+def addressed(notebook: NotebookNode, name: str) -> NotebookNode:
+    """The notebook with the badge under its title and SETUP as its first code cell."""
     url = address()
     first = next(cell for cell in notebook.cells if cell.cell_type == "code")
     first.source = SETUP.format(url=url)
@@ -65,41 +71,38 @@ def addressed(notebook, name: str):
     return notebook
 
 
-def execute(notebook, **environment: str):
-    """Run all cells in a new kernel with these environment variables. Raises CellExecutionError."""
-    before = {name: os.environ.get(name) for name in environment}
-    os.environ.update(environment)
+@contextlib.contextmanager
+def kernel(**environment: str) -> Iterator[KernelManager]:
+    """A running Python kernel, in the notebooks' folder and with these environment variables added."""
+    manager = KernelManager(kernel_name="python3")
+    # Without the warning that its local connection is not encrypted.
+    manager.start_kernel(cwd=str(FOLDER), env=os.environ | environment, extra_arguments=["--log-level=ERROR"])
     try:
-        client = NotebookClient(
-            notebook,
-            timeout=3600,
-            kernel_name="python3",
-            resources={"metadata": {"path": FOLDER}},
-            record_timing=False,
-        )
-        return without_logs(client.execute())
+        yield manager
     finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
+        manager.shutdown_kernel(now=True)
 
 
-def shows(source: str) -> bool:
-    """Whether code is sure to leave an output: it ends with a call, as of print or show, or with a value."""
+def execute(notebook: NotebookNode, manager: KernelManager) -> NotebookNode:
+    """Run all cells in a kernel. Raises CellExecutionError."""
+    return NotebookClient(notebook, km=manager, timeout=3600, record_timing=False).execute()
+
+
+def must_show(source: str) -> bool:
+    """Whether a code cell must leave an output: it ends with a call, such as print or show, or with a value."""
     body = ast.parse(re.sub(r"^(\s*)!.*", r"\1pass", source, flags=re.MULTILINE)).body
-    return bool(body) and isinstance(body[-1], ast.Expr) and "fit(" not in ast.unparse(body[-1])
+    return bool(body) and isinstance(body[-1], ast.Expr) and "train_epochs(" not in ast.unparse(body[-1])
 
 
-def without_logs(notebook):
-    """The notebook without what TensorFlow's C++ writes for itself: some at its import, before it can be told not to,
-    and in 2.18 that its optimizer leaves a LeakyReLU's gradient as it is."""
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            cell.outputs = [o for o in cell.outputs if not re.match(r"WARNING: All log|[EWI]\d{4} ", o.get("text", ""))]
-    return notebook
+def machine_paths() -> list[str]:
+    """Folders of this machine that no output may name."""
+    folders = [FOLDER.parent.resolve(), Path.home(), Path(tempfile.gettempdir()), Path(sys.prefix)]
+    folders += [Path(value) for value in [os.environ.get("GAN_TF_DATA")] if value]
+    return [str(folder) for folder in folders if len(folder.parts) > 1 and folder.is_absolute()]
 
 
-def problems(notebook) -> list[str]:
-    """What is amiss with a stored notebook, a sentence each."""
+def problems(notebook: NotebookNode) -> list[str]:
+    """What keeps a notebook from being stored, a sentence each."""
     found, count = [], 0
     for number, cell in enumerate(notebook.cells):
         if cell.cell_type != "code":
@@ -107,75 +110,87 @@ def problems(notebook) -> list[str]:
         count, where = count + 1, f"cell {number}"
         if cell.execution_count != count:
             found.append(f"{where} was run as number {cell.execution_count}, not {count}: run all cells in order.")
-        if shows(cell.source) and not cell.outputs:
+        if must_show(cell.source) and not cell.outputs:
             found.append(f"{where} has no stored output.")
+        if count == 1 and cell.outputs:
+            found.append(f"{where}, the setup, is not silent.")
         for output in cell.outputs:
-            text = output.get("text", "")
-            if output.output_type == "error" or (output.get("name") == "stderr" and not text.startswith("gan_tf: ")):
-                found.append(f"{where} has an error output or a warning: {output.get('evalue') or text}")
-            data = output.get("data", {})
-            if any(kind.startswith("image/") for kind in data):
-                found.append(f"{where} has an image without an alt text: show it by gan_tf.notebook.")
-            # `gan_tf.notebook.show` makes them, which refuses a figure without axis labels.
-            tags = re.findall(r"<img[^>]*>", data.get("text/html", ""))
-            if not all(re.search(r'alt="[^"]', tag) for tag in tags):
-                found.append(f"{where} has an image without an alt text.")
-        if any(len(picture) > MOST_IMAGE for picture in pictures(cell)):
-            found.append(f"{where} has an image beyond {MOST_IMAGE // 1000} kB.")
-    if len(nbformat.writes(notebook)) > MOST_NOTEBOOK:
-        found.append(f"it is larger than {MOST_NOTEBOOK // 1_000_000} MB.")
+            found += [f"{where} {problem}" for problem in output_problems(output)]
+    if len(nbformat.writes(notebook)) > MAX_NOTEBOOK:
+        found.append(f"it is larger than {MAX_NOTEBOOK // 1_000_000} MB.")
     return found
 
 
-def pictures(cell) -> list[bytes]:
-    """The PNG and GIF files that a cell shows."""
-    shown = [output.get("data", {}).get("text/html", "") for output in cell.get("outputs", ())]
-    return [base64.b64decode(data) for data in re.findall(r'<img[^>]*base64,([^"]+)"', "".join(shown))]
+def output_problems(output: NotebookNode) -> list[str]:
+    """What is wrong with one output of a cell, a sentence each without its subject."""
+    found, text, data = [], output.get("text", ""), output.get("data", {})
+    if output.output_type == "error" or (output.get("name") == "stderr" and not text.startswith("gan_tf: ")):
+        found.append(f"has an error output or a warning: {output.get('evalue') or text}")
+    if "<img" in data.get("text/html", ""):
+        found.append("has a picture inside HTML, which code hosts remove: show it with gan_tf.notebook.")
+    for kind, picture in pictures(output).items():
+        if not output.metadata.get(kind, {}).get("alt"):
+            found.append("has a picture without an alt text: show it with gan_tf.notebook.")
+        if len(picture) > MAX_IMAGE:
+            found.append(f"has a picture of more than {MAX_IMAGE // 1000} kB.")
+    words = [text, *(value for kind, value in data.items() if kind.startswith("text/"))]
+    found += [f"names the folder {path} of this machine." for path in machine_paths() if any(path in w for w in words)]
+    return found
 
 
-def save_thumbnail(notebook, path: Path, side: int = 112) -> None:
-    """Write the upper left square, of two `side`, of the tagged cell's first picture, half as large."""
-    first = next(pictures(cell)[0] for cell in notebook.cells if "thumbnail" in cell.metadata.get("tags", ()))
+def pictures(output: NotebookNode) -> dict[str, bytes]:
+    """The picture files of one output, by their media type."""
+    shown = output.get("data", {}).items()
+    return {kind: base64.b64decode(data) for kind, data in shown if kind.startswith("image/")}
+
+
+def save_thumbnail(notebook: NotebookNode, path: Path, side: int = 112) -> None:
+    """Write the upper left square of the tagged cell's first picture, 2 * side pixels wide, at half its size."""
+    tagged = (cell for cell in notebook.cells if "thumbnail" in cell.metadata.get("tags", ()))
+    first = next(picture for cell in tagged for output in cell.outputs for picture in pictures(output).values())
     with Image.open(io.BytesIO(first)) as picture:
-        scale = max(1.0, 2 * side / min(picture.size))  # A small one is enlarged.
+        scale = max(1.0, 2 * side / min(picture.size))  # A small picture is enlarged.
         picture = picture.convert("RGB").resize([round(length * scale) for length in picture.size])
     path.parent.mkdir(exist_ok=True)
     picture.crop((0, 0, 2 * side, 2 * side)).resize((side, side)).save(path, optimize=True)
 
 
 def table() -> str:
-    """The chapters as the README shows them, from what is stored."""
-    lines = ["| chapter | | minutes | at its end |", "| --- | --- | --- | --- |"]
+    """The README's table of the chapters, from the stored notebooks: HTML, two to a row so that it fits a phone."""
+    cells = []
     for path in notebooks():
         head = nbformat.read(path, as_version=4).cells[0].source
         title = re.search(r"^# (\d+\. .+)", head)[1]
         promise = re.search(r"\*\*Promise\*\*: (.+)", head)[1]
         minutes = re.search(r"\*\*Time\*\*: ([\d.]+)", head)[1]
+        link = f'<a href="notebooks/{path.name}">'
         picture = f'<img src="notebooks/thumbnails/{path.stem}.png" alt="{title}" width="112">'
-        lines.append(f"| [{title}](notebooks/{path.name}) | {picture} | {minutes} | {promise} |")
-    return "\n".join(lines)
+        cells.append(
+            f'<td width="50%" valign="top">{link}{picture}</a><br>\n<b>{link}{title}</a></b> ({minutes} minutes)<br>\n'
+            f"{promise}</td>"
+        )
+    # Without blank lines, at which GitHub would end the table.
+    rows = ["\n".join(["<tr>", *cells[i : i + 2], "</tr>"]) for i in range(0, len(cells), 2)]
+    return "\n".join(["<table>", *rows, "</table>"])
 
 
 def store(path: Path) -> float:
-    """Run one and write it, whole or not at all; returns the minutes that it took."""
+    """Run one notebook and replace it, completely or not at all. Returns the minutes that it took."""
     notebook = addressed(nbformat.read(path, as_version=4), path.name)
     began = time.perf_counter()
-    execute(notebook, GAN_TF_STORED="1")
+    with kernel(GAN_TF_STORED="1") as manager:
+        execute(notebook, manager)
     minutes = (time.perf_counter() - began) / 60
     head = notebook.cells[0]
-    head.source = re.sub(
-        r"(\*\*Time\*\*:).*",
-        rf"\1 {minutes:.1f} minutes on {os.cpu_count()} CPU cores",
-        head.source,
-    )
-    # Of the kernel nothing is kept that changes from one machine to the next.
+    head.source = re.sub(r"(\*\*Time\*\*:).*", rf"\1 {minutes:.1f} minutes on {os.cpu_count()} CPU cores", head.source)
+    # Not the kernel's own metadata, which differs between machines.
     notebook.metadata = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
     amiss = problems(notebook)
     if amiss:
         (path.parent / "failed").mkdir(exist_ok=True)
         nbformat.write(notebook, path.parent / "failed" / path.name)
         sys.exit(f"{path.name} is not stored (failed/{path.name} has its outputs): " + " ".join(amiss))
-    save_thumbnail(notebook, FOLDER / "thumbnails" / f"{path.stem}.png")
+    save_thumbnail(notebook, path.parent / "thumbnails" / f"{path.stem}.png")
     temporary = path.with_name(f".{path.name}")
     nbformat.write(notebook, temporary)
     os.replace(temporary, path)
@@ -184,7 +199,7 @@ def store(path: Path) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", help="how their names begin, such as 01; by default all")
+    parser.add_argument("names", nargs="*", help="how the names begin, such as 01; all by default")
     parser.add_argument("--table", action="store_true", help="print the README's table of the chapters")
     options = parser.parse_args()
     if options.table:
@@ -194,7 +209,7 @@ def main() -> None:
         try:
             print(f"{path.name}: {store(path):.1f} minutes", flush=True)
         except CellExecutionError as error:
-            sys.exit(f"{path.name} is not stored, as a cell failed:\n{error}")
+            sys.exit(f"{path.name} is not stored, because a cell failed:\n{error}")
 
 
 if __name__ == "__main__":

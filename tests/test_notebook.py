@@ -1,17 +1,23 @@
+"""What the notebooks display, as the front end receives it."""
+
 import base64
 import io
 import re
+from types import SimpleNamespace
 
+import nbformat
 import numpy as np
 import pytest
+from nbconvert import HTMLExporter
 from PIL import Image
 
 from gan_tf import notebook
 from gan_tf.config import Config, preset_config
-from gan_tf.data import creatures
-from gan_tf.data import registry as datasets
+from gan_tf.data import creatures, registry
 from gan_tf.data.images import ImageDataset
 from gan_tf.gan import GAN, to_unit_range
+from gan_tf.run.build import build_gan
+from gan_tf.run.loop import train_epochs
 
 
 @pytest.fixture
@@ -22,30 +28,38 @@ def shown(monkeypatch):
     return found
 
 
-def picture_in(html):
-    return Image.open(io.BytesIO(base64.b64decode(re.search(r"base64,([^\"]+)", html.data)[1])))
+def picture_in(shown):
+    """The picture that a front end decodes from an output."""
+    data, _ = shown._repr_mimebundle_()
+    kind = next(kind for kind in data if kind.startswith("image/"))
+    return Image.open(io.BytesIO(base64.b64decode(data[kind])))
 
 
-def test_a_picture_is_shown_as_it_is_with_its_alt_text(shown):
+def test_a_picture_keeps_its_pixels_alt_text_and_width(shown):
     picture = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
     notebook.show(picture, 'a "grid" of <noise>', width=200)
-    assert 'alt="a &quot;grid&quot; of &lt;noise&gt;"' in shown[0].data and "min(100%, 200px)" in shown[0].data
+    data, metadata = shown[0]._repr_mimebundle_()
+    assert metadata == {"image/png": {"alt": 'a "grid" of <noise>', "width": 200}}
+    assert data["text/plain"] == 'a "grid" of <noise>'
     np.testing.assert_array_equal(np.asarray(picture_in(shown[0])), picture)
 
 
-def test_a_large_picture_is_shown_as_jpeg(shown):
+def test_a_large_picture_becomes_a_jpeg(shown):
     noise = np.random.default_rng(0).integers(0, 256, (400, 400, 3), np.uint8)
     notebook.show(noise, "noise")
-    assert "data:image/jpeg" in shown[0].data and picture_in(shown[0]).size == (400, 400)
+    data, metadata = shown[0]._repr_mimebundle_()
+    assert metadata == {"image/jpeg": {"alt": "noise"}}
+    assert picture_in(shown[0]).format == "JPEG" and picture_in(shown[0]).size == (400, 400)
+    assert len(data["image/jpeg"]) < 400 * 400 * 3
 
 
-def test_a_picture_without_an_alt_text_is_refused():
+def test_a_picture_without_an_alt_text_is_rejected():
     with pytest.raises(ValueError, match="alt text"):
         notebook.show(np.zeros((4, 4, 1), np.uint8), "")
 
 
 @pytest.mark.parametrize("label", ["xlabel", "ylabel"])
-def test_a_figure_without_an_axis_label_is_refused(shown, label):
+def test_a_figure_with_an_unlabelled_axis_is_rejected(shown, label):
     canvas, axes = notebook.figure(2)
     axes[0].set(xlabel="x", ylabel="y")
     axes[1].set(**{label: "one"}, title="the second")
@@ -56,21 +70,45 @@ def test_a_figure_without_an_axis_label_is_refused(shown, label):
     assert picture_in(shown[0]).format == "PNG"
 
 
-def test_an_animation_keeps_its_frames(shown):
-    notebook.show_animation([np.full((8, 8, 1), value, np.uint8) for value in (0, 90, 200)], "from black to grey")
-    assert picture_in(shown[0]).n_frames == 3 and "data:image/gif" in shown[0].data
+@pytest.mark.parametrize("channels", [1, 3])
+def test_an_animation_shows_every_frame_and_rests_on_the_last(shown, channels):
+    frames = [np.full((8, 8, channels), value, np.uint8) for value in (0, 90, 200)]
+    notebook.show_animation(frames, "from black to grey", seconds=0.2)
+    film = picture_in(shown[0])
+    assert film.format == "PNG" and film.info["loop"] == 0
+    found = []
+    for number in range(film.n_frames):
+        film.seek(number)
+        found.append((np.asarray(film.convert("L"))[0, 0], film.info.get("duration")))
+    # The first is for viewers that cannot animate.
+    assert found == [(200, None), (0, 200), (90, 200), (200, 1200)]
 
 
-def test_the_source_that_runs_is_shown(shown):
-    notebook.source(to_unit_range, GAN.descend)
-    assert "gan_tf/gan.py" in shown[0].data
-    text = re.sub(r"<[^>]+>", "", shown[1].data)
-    assert text.startswith("def to_unit_range(images: tf.Tensor)") and "127.5" in text
-    assert re.sub(r"<[^>]+>", "", shown[3].data).startswith("def descend(self")  # not indented
+def test_code_hosts_keep_the_pictures(shown):
+    """They pass stored notebooks through nbconvert's sanitiser, or one like it."""
+    notebook.show(np.zeros((4, 4, 1), np.uint8), "black", width=120)
+    notebook.show_animation([np.full((8, 8, 3), value, np.uint8) for value in (0, 90)], "two greys")
+    stored = nbformat.v4.new_notebook()
+    for picture in shown:
+        data, metadata = picture._repr_mimebundle_()
+        output = nbformat.v4.new_output("display_data", data, metadata=metadata)
+        stored.cells.append(nbformat.v4.new_code_cell("show()", outputs=[output]))
+    page, _ = HTMLExporter(sanitize_html=True).from_notebook_node(stored)
+    pictures = re.findall(r"<img[^>]*>", page)
+    assert len(pictures) == 2 and all("data:image/png;base64," in picture for picture in pictures)
+    assert 'width="120"' in pictures[0]
+
+
+def test_source_shows_the_code_that_runs(shown):
+    notebook.source(to_unit_range, GAN.generator_step)
+    function, method = (thing.data for thing in shown)
+    assert function.startswith("From `gan_tf/gan.py`:\n\n```python\ndef to_unit_range(images: tf.Tensor)")
+    assert "127.5" in function and function.endswith("\n```")
+    assert "```python\ndef generator_step(" in method  # Not indented.
 
 
 @pytest.mark.parametrize(
-    ("answer", "right", "said"),
+    ("answer", "right", "printed"),
     [
         (..., 2.0, "Not answered yet"),
         (2.01, 2.0, "Right."),
@@ -82,47 +120,69 @@ def test_the_source_that_runs_is_shown(shown):
         (lambda x: x[0], lambda given: given(3), "Not yet: your answer ended with TypeError"),
     ],
 )
-def test_answers_are_checked(capsys, answer, right, said):
+def test_answers_are_checked(capsys, answer, right, printed):
     notebook.check(answer, right, "think.")
-    assert capsys.readouterr().out.startswith(said)
+    assert capsys.readouterr().out.startswith(printed)
 
 
-def test_pictures_of_others_are_not_stored(shown, monkeypatch):
-    pixels = np.zeros((4, 28, 28, 1), np.uint8)
-    for stored, name, pictures in ((False, "mnist", 1), (True, "digits", 1), (True, "mnist", 0), (True, "folder", 0)):
-        shown.clear()
-        monkeypatch.setattr(notebook, "STORED", stored)
-        notebook.show_reals(ImageDataset(name, pixels, None, "a test"), range(4))
-        assert sum("<img" in thing.data for thing in shown) == pictures
+@pytest.mark.parametrize(
+    ("stored", "name", "pictures"), [(False, "mnist", 1), (True, "digits", 1), (True, "mnist", 0), (True, "folder", 0)]
+)
+def test_pictures_that_others_own_are_not_stored(shown, monkeypatch, stored, name, pictures):
+    monkeypatch.setattr(notebook, "STORED", stored)
+    notebook.show_reals(ImageDataset(name, np.zeros((4, 28, 28, 1), np.uint8), None, "a test"), range(4))
+    assert sum(isinstance(thing, notebook.Picture) for thing in shown) == pictures
+    assert len(shown) == 1
 
 
-def test_what_cannot_be_had_is_replaced_by_what_is_embedded(shown, monkeypatch):
+def test_an_unavailable_data_set_is_replaced_by_the_embedded_one(shown, monkeypatch):
     def load(config):
         if config.dataset == "pokemon":
-            raise datasets.Unavailable("No pokemon here.")
+            raise registry.Unavailable("There is no /home/ada/data/pokemon, and https://hub could not be reached.")
         return ImageDataset(config.dataset, creatures.draw(creatures.parameters(40, seed=0), 64), None, "a test")
 
-    monkeypatch.setattr(notebook.datasets, "load", load)
+    monkeypatch.setattr(registry, "load", load)
     config, images = notebook.load(preset_config("pokemon", seed=7, epochs=3))
     assert (config.dataset, config.seed, config.epochs, images.name) == ("creatures", 7, 3, "creatures")
-    assert "No pokemon here." in shown[0].data and "`creatures`" in shown[0].data
+    assert config.augment == preset_config("creatures").augment
+    assert "`pokemon` is not on this machine" in shown[0].data and "creatures" in shown[0].data
+    assert "/home/ada" not in shown[0].data and "https" not in shown[0].data
     asked = preset_config("creatures")
-    assert notebook.load(asked)[0] is asked and len(shown) == 1
+    assert notebook.load(asked)[0] == asked and len(shown) == 1
 
 
-def test_watching_keeps_grids_and_history(shown):
+def test_watch_keeps_grids_and_history(shown):
     config = Config(batch_size=4, width=16, latent_dim=4, epochs=2, steps_per_epoch=2)
-    images = datasets.load(config)
-    watch = notebook.Watch(np.zeros((8, 4)), quiet=True, more=[lambda gan, epoch: {"twice": 2.0 * epoch}])
-    GAN(config, images.shape).fit(images, callbacks=[watch], verbose=0)
+    images = registry.load(config)
+    gan = build_gan(config, images.shape)
+    watch = notebook.Watch(np.zeros((8, 4)), quiet=True, extra=[lambda gan, epoch: {"twice": 2.0 * epoch}])
+    train_epochs(gan, images, config, callbacks=[watch])
     assert len(watch.frames) == 3 and not np.array_equal(watch.frames[0], watch.frames[2])
     assert watch.history["epoch"] == [1, 2] and watch.history["twice"] == [2, 4]
-    assert all(len(values) == 2 for values in watch.history.values()) and "spread" in watch.history
+    assert {*GAN.LOGGED, *GAN.DIAGNOSTICS} <= watch.history.keys()
+    assert all(len(values) == 2 for values in watch.history.values())
     assert watch.seconds > 0 and not shown
 
 
-def test_a_slider_is_a_static_picture_first(shown, monkeypatch):
+def test_watch_redraws_in_place(monkeypatch):
+    """One grid and one line of numbers on the page, whatever the number of epochs."""
+    places = []
+
+    def handle():
+        places.append([])
+        return SimpleNamespace(display=places[-1].append, update=places[-1].append)
+
+    monkeypatch.setattr(notebook.display, "DisplayHandle", handle)
+    config = Config(batch_size=4, width=16, latent_dim=4, epochs=2, steps_per_epoch=1)
+    images = registry.load(config)
+    train_epochs(build_gan(config, images.shape), images, config, callbacks=[notebook.Watch(np.zeros((8, 4)))])
+    grids, lines = places
+    assert [grid.alt for grid in grids] == [f"8 fakes after epoch {epoch}" for epoch in range(3)]
+    assert lines[0].data == "epoch 0" and re.match(r"epoch 2   d_loss \d.*D\(G\(z\)\)_after 0\.\d\d$", lines[2].data)
+
+
+def test_a_slider_is_first_a_static_picture(shown, monkeypatch):
     monkeypatch.setattr(notebook, "STORED", True)
     notebook.slider(lambda value: np.full((5, 10, 1), round(value), np.uint8), 0, 60, "grey", "greys", steps=3)
     assert np.asarray(picture_in(shown[0]))[::5, 0].tolist() == [0, 30, 60]
-    assert "grey = 0, 30, 60" in shown[0].data and len(shown) == 1
+    assert "grey = 0, 30, 60" in shown[0].alt and len(shown) == 1
