@@ -21,9 +21,12 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+import gan_tf  # noqa: F401
+
+# isort: split
+# After gan_tf, which imports TensorFlow without its messages.
 import keras
 import numpy as np
 import tensorflow as tf
@@ -34,7 +37,6 @@ from gan_tf.data.images import ImageDataset, batches, steps_per_epoch
 from gan_tf.gan import sample
 from gan_tf.losses import LOSSES
 from gan_tf.measure import report
-from gan_tf.run import plots
 from gan_tf.run.build import build_gan, first_phase
 from gan_tf.run.callbacks import Diverged, TerminateOnNonFinite
 from gan_tf.run.loop import compile_steps, train_epochs
@@ -329,12 +331,6 @@ def write_results(name: str, *parts: str, folder: Path | None = None) -> Path:
         temporary.write_text(text)
     print(text, flush=True)
     return path
-
-
-def save_grid(path: Path, fakes: np.ndarray, columns: int = 8) -> None:
-    """A PNG of the first `columns` rows of fakes, not selected."""
-    with atomic_write(path) as temporary:
-        plots.save_png(temporary, plots.grid(fakes[: columns**2], columns=columns))
 
 
 README_TABLE = "readme_table"

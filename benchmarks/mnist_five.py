@@ -22,9 +22,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import keras
-import numpy as np
-import tensorflow as tf
 from engine import (
     RESULTS,
     Scores,
@@ -39,6 +36,12 @@ from engine import (
     update_readme_table,
     write_results,
 )
+
+# isort: split
+# After the engine, which imports TensorFlow without its messages.
+import keras
+import numpy as np
+import tensorflow as tf
 from keras import layers
 
 from gan_tf.common.errors import exit_on_input_error
@@ -50,7 +53,7 @@ from gan_tf.gan import sample, to_unit_range
 from gan_tf.measure import report
 from gan_tf.measure.features import Features
 from gan_tf.run import plots
-from gan_tf.run.folder import Run
+from gan_tf.run.folder import Run, save_picture
 
 FAKES, EPOCHS = 5000, 70  # The tutorials' recipe trains for 50 to 100 epochs.
 FIVE = 5
@@ -111,23 +114,24 @@ class Trained:
 
 
 def train_ours(
-    seed: int, arguments: Sequence[str], folder: Path, picture: Path | None = None, count: int = FAKES
+    seed: int, arguments: Sequence[str], folder: Path, pictures: Path | None = None, count: int = FAKES
 ) -> Trained:
-    """Run `python -m gan_tf.train` with these arguments, and draw fakes from the saved generator. `picture` becomes the
-    strip of its first sample grids."""
+    """Run `python -m gan_tf.train` with these arguments, and draw fakes from the saved generator. The folder `pictures`
+    gets mnist_five.png, the same latents after each epoch, and strip_mnist_five.png, the first eight fakes."""
     run = Run(folder / f"ours-{seed}")
     command = ["-m", "gan_tf.train", *arguments, "--seed", str(seed), "--run", str(run.folder)]
     text, seconds, memory = run_process(command)
     training = float(re.search(r"Trained [\d,]+ steps in ([\d.]+) s", text).group(1))
-    if picture:  # The same first latents after each epoch, not selected.
+    generator = keras.models.load_model(run.generator_keras, compile=False)
+    latents = np.random.default_rng(1).standard_normal((count, generator.input_shape[1]))
+    fakes = sample(generator, latents)
+    if pictures:  # Nothing in them is selected.
         last = max(int(path.stem.rpartition("_")[2]) for path in run.samples.glob("epoch_*.png"))
         epochs = [epoch for epoch in (0, 1, 2, 3, 4, 5, 6, 8) if epoch <= last]
         frames = [plots.open_png(run.sample_png(epoch)) for epoch in epochs]
-        with atomic_write(picture) as temporary:
-            plots.save_png(temporary, plots.strip(frames, [f"epoch {epoch}" for epoch in epochs]))
-    generator = keras.models.load_model(run.generator_keras, compile=False)
-    latents = np.random.default_rng(1).standard_normal((count, generator.input_shape[1]))
-    return Trained("gan_tf", seed, seconds, training, memory, sample(generator, latents))
+        save_picture(pictures / "mnist_five.png", plots.strip(frames, [f"epoch {epoch}" for epoch in epochs]))
+        save_picture(pictures / "strip_mnist_five.png", plots.grid(fakes[:8], columns=8, scale=4))
+    return Trained("gan_tf", seed, seconds, training, memory, fakes)
 
 
 def train_tutorial(seed: int, data_dir: str, folder: Path) -> Trained:
@@ -271,10 +275,7 @@ def main() -> None:
     options.folder.mkdir(parents=True, exist_ok=True)
     arguments = ["--dataset", "mnist", "--digit", str(FIVE), "--data-dir", options.data_dir]
     with tempfile.TemporaryDirectory() as folder:
-        trained = [
-            train_ours(seed, arguments, Path(folder), RESULTS / "mnist_five.png" if seed == 0 else None)
-            for seed in options.seeds
-        ]
+        trained = [train_ours(seed, arguments, Path(folder), RESULTS if seed == 0 else None) for seed in options.seeds]
     trained += [train_tutorial(seed, options.data_dir, options.folder) for seed in options.tutorial_seeds]
     judged = [reference.measure(one.images) for one in trained]
     update_readme_table(readme_row(trained, judged, reference))

@@ -11,8 +11,9 @@ results/pictures_speed.json and turn minutes into steps. The peer's first measur
 
 trains exactly that many steps, so other load on the machine changes no picture. All fakes, and grids of 64, are kept in
 --folder and never trained twice. A seed takes ten minutes of two cores, and the peer's as long again. Writes
-results/pictures.md with the sets and seeds of this call, results/pictures_SET.png (the first dozen fakes, not selected,
-the peer's above ours), and each set's row of results/readme_table.md. The peer needs PyTorch: pip install -e .[bench]
+results/pictures.md with the sets and seeds of this call, pictures of the first fakes, not selected, to
+results/pictures_SET.png (the peer's above ours) and results/strip_SET.png, and each set's row of
+results/readme_table.md. The peer needs PyTorch: pip install -e .[bench]
 """
 
 import argparse
@@ -38,7 +39,6 @@ from engine import (
     read_npz,
     read_speeds,
     readme_cell,
-    save_grid,
     show,
     show_of_floor,
     step_recipe,
@@ -59,6 +59,7 @@ from gan_tf.measure import report
 from gan_tf.measure.features import Features, creature_reader, rotation_network
 from gan_tf.run import plots
 from gan_tf.run.build import build_gan, first_phase
+from gan_tf.run.folder import save_picture
 
 SETS = ("pokemon", "anime", "animal_faces", "creatures")
 MINUTES = (2, 5, 10)
@@ -108,15 +109,13 @@ class Peer:
         return {step: read_npz(path)["images"] for step, path in paths.items()}
 
 
-def measure_speed(
-    config: Config, images: ImageDataset, peer, clock: float | None, turns: int = TURNS, images_per_turn: int = 1600
-) -> dict:
+def measure_speed(config: Config, images: ImageDataset, peer, clock: float | None, turns: int = TURNS) -> dict:
     """Images per second of the peer (`clock` where it was measured before) and of ours, with the preset's batch and
     with the peer's. Ours is the peer's times the median ratio of neighbouring turns."""
     sizes = {"ours": config.batch_size, "ours_at_64": PEER_BATCH}
 
     def ours(batch_size: int):
-        steps = images_per_turn // batch_size  # About ten seconds on two cores.
+        steps = 1600 // batch_size  # About ten seconds on two cores.
         advance = stepper(dataclasses.replace(config, batch_size=batch_size), images, steps)
         return lambda: steps * batch_size * config.d_steps / advance()
 
@@ -223,17 +222,19 @@ def judge_set(
     judged = []
     for sample in samples:
         judged.append((sample, reference.measure(sample.images)))
-        save_grid(folder / f"{sample.what}-{sample.seed}-{sample.minutes}min.png", sample.images)
+        grid = plots.grid(sample.images[:64], columns=8)
+        save_picture(folder / f"{sample.what}-{sample.seed}-{sample.minutes}min.png", grid)
         print(images.name, sample.what, sample.seed, sample.minutes, show([judged[-1][1]], "frechet_distance"))
     return SetResult(images, reference, reader, judged)
 
 
-def save_dozens(path: Path, samples: Sequence[Sample]) -> None:
-    """The first dozen fakes of each one's first seed after its last minute, not selected: the peer's above ours."""
-    last = {what: [s for s in samples if s.what == what] for what in ("peer", "ours")}
-    rows = [min(some, key=lambda s: (-s.minutes, s.seed)).images[:12] for some in last.values() if some]
-    with atomic_write(path) as temporary:
-        plots.save_png(temporary, plots.grid(np.concatenate(rows), columns=12))
+def save_strips(folder: Path, name: str, samples: Sequence[Sample]) -> None:
+    """Fakes of the first seed after its last minute, not selected: pictures_NAME.png, a dozen of the peer above a dozen
+    of ours, and strip_NAME.png, eight of ours."""
+    by_what = {what: [s for s in samples if s.what == what] for what in ("peer", "ours")}
+    last = [min(some, key=lambda s: (-s.minutes, s.seed)).images for some in by_what.values() if some]
+    save_picture(folder / f"pictures_{name}.png", plots.grid(np.concatenate([one[:12] for one in last]), columns=12))
+    save_picture(folder / f"strip_{name}.png", plots.grid(last[-1][:8], columns=8, scale=2))
 
 
 # --- Write ------------------------------------------------------------------------------------------------------------
@@ -352,7 +353,7 @@ def main() -> None:
             reference = report.run_reference(images, config, rotation_network(images, folder))
             reader = creature_reader(images.shape[0], folder) if name == "creatures" else None
             results.append(judge_set(images, samples, reference, folder, reader))
-            save_dozens(RESULTS / f"pictures_{name}.png", samples)
+            save_strips(RESULTS, name, samples)
             update_readme_table(readme_row(results[-1], MINUTES[-1]))
     if results:
         write(results, {name: speeds[name] for name in options.sets}, MINUTES[-1])

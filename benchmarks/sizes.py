@@ -10,8 +10,11 @@ import argparse
 import dataclasses
 import time
 
-import keras
 from engine import build_gan, environment, first_phase, run_process, table, train_epochs, write_results
+
+# isort: split
+# After the engine, which imports TensorFlow without its messages.
+import keras
 
 from gan_tf.common.errors import exit_on_input_error
 from gan_tf.config import SIZES, Config, preset_config

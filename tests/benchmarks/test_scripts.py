@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from scipy.stats import mannwhitneyu
 
 from gan_tf.config import Config
@@ -19,6 +20,7 @@ from gan_tf.data.grey import read_digits
 from gan_tf.data.images import ImageDataset
 from gan_tf.measure.metrics import thumbnails
 from gan_tf.measure.report import Reference
+from gan_tf.run import plots
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
@@ -30,7 +32,18 @@ import pictures
 import sizes
 import switches
 
+# TensorFlow warns that tf.data's own functions stay compiled.
+pytestmark = pytest.mark.filterwarnings("ignore:Even though the `tf.config.experimental_run_functions_eagerly`")
+
 TINY = Config(epochs=2, steps_per_epoch=2, batch_size=4, latent_dim=8, width=16)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def eager():
+    """No tracing: compiling a step takes longer than the few steps of these tests."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
 
 
 class Thumbnails:
@@ -122,7 +135,7 @@ def test_a_stepper_trains(monkeypatch):
     build = engine.build_gan
     monkeypatch.setattr(engine, "build_gan", lambda *a: found.append(build(*a)) or found[-1])
     advance = engine.stepper(TINY, digits(), steps=3)
-    assert advance() > advance() > 0  # The first call compiles.
+    assert advance() > 0 and advance() > 0
     assert int(found[0].step) == 6
 
 
@@ -196,10 +209,13 @@ class FakePeer:
         return {step: np.full((150, 28, 28, 3), 128, np.uint8) for step in steps}
 
 
-def test_pictures(tmp_path):
+def test_pictures(tmp_path, monkeypatch):
     peer, images = FakePeer(tmp_path), creatures()
-    speed = pictures.measure_speed(TINY, images, peer, None, turns=1, images_per_turn=64)
-    assert speed["ours"] == pytest.approx(50 * speed["ours_by_peer"]) and speed["peer"] == 50
+    monkeypatch.setattr(pictures, "stepper", lambda config, images, steps: lambda: 1600 / config.batch_size)
+    speed = pictures.measure_speed(TINY, images, peer, None, turns=1)
+    # 1,600 images in 400 seconds, and at batch 64 in 25.
+    assert (speed["peer"], speed["ours"], speed["ours_at_64"]) == (50, pytest.approx(4), pytest.approx(64))
+    assert speed["ours_at_64_by_peer"] == pytest.approx(64 / 50)
     samples = pictures.collect(TINY, images, peer, [0], [0], {1: 2, 2: 4}, {1: 3, 2: 6})
     assert [(one.what, one.minutes, one.step) for one in samples] == [
         ("peer", 1, 3),
@@ -209,11 +225,12 @@ def test_pictures(tmp_path):
     ]
     perfect = creatures(150, seed=7).images
     samples.append(pictures.Sample("ours", 1, 2, 4, perfect))
-    reference = Reference(images.images, Thumbnails(), train=np.arange(300), held_out=np.arange(300, 320), count=120)
+    reference = Reference(
+        images.images, Thumbnails(), train=np.arange(300), held_out=np.arange(300, 320), count=120, splits=2
+    )
     result = pictures.judge_set(images, samples, reference, tmp_path, SpeciesByBrightness())
     path = pictures.write([result], {"creatures": speed}, 2, tmp_path)
     text = path.read_text()
-    assert "0.0" not in text.partition("Images per second")[0] or text
     table = [row for row in cells(text) if len(row) == len(pictures.LONG)]
     by_what = [dict(zip(table[0], row, strict=True)) for row in table[2:]]
     floor, *rest = by_what
@@ -229,7 +246,10 @@ def test_pictures(tmp_path):
     short = [row for row in cells(text) if len(row) == len(pictures.SHORT)][2]
     assert "±" in short[4] and short[0] == "creatures"
     assert len([row for row in cells(text) if len(row) == len(pictures.CREATURES)]) == 2 + 5
-    pictures.save_dozens(tmp_path / "dozens.png", samples)
+    pictures.save_strips(tmp_path, "creatures", samples)
+    dozens, strip = (plots.open_png(tmp_path / f"{kind}_creatures.png") for kind in ("pictures", "strip"))
+    assert dozens.shape == plots.grid(np.zeros((24, 28, 28, 3), np.uint8), columns=12).shape
+    assert (strip == plots.grid(samples[3].images[:8], columns=8, scale=2)).all()
     row = pictures.readme_row(result, 2)
     assert len(row) == len(engine.README_HEAD) and row[3].count("/") == 2
 
@@ -245,10 +265,11 @@ def test_fakes_of_the_peer_that_lie_in_the_folder_are_taken(tmp_path):
 
 def test_ablation(tmp_path, monkeypatch):
     monkeypatch.setattr(ablation, "COUNT", 60)
+    monkeypatch.setattr(ablation, "relative_cost", lambda preset, config, *_: 1.0 if config == preset else 0.5)
     config = dataclasses.replace(TINY, epochs=1)
     hinge, twin = dataclasses.replace(config, loss="hinge"), dataclasses.replace(config, r1=0.0)
     configs = {ablation.PRESET: config, "hinge": hinge, "no R1": twin}
-    reference = Reference(digits().images, Thumbnails(), count=50)
+    reference = Reference(digits().images, Thumbnails(), count=50, splits=2)
     measure = functools.partial(
         ablation.measure_set, "digits", digits(), configs, reference, 2, seeds=[0, 1], folder=tmp_path, turns=1
     )
@@ -259,6 +280,7 @@ def test_ablation(tmp_path, monkeypatch):
     monkeypatch.setattr(engine, "train_epochs", no_training)
     result = measure(train=[])
     assert result.distances("hinge") == both.distances("hinge")
+    assert (tmp_path / "hinge-0-4.npz").exists()  # A step takes half as long: twice as many in the same time.
     result.judged["hinge"][1] = None
     text = ablation.write([result], [0, 1], tmp_path).read_text()
     (tmp_path / "ablation.png").stat()
@@ -282,7 +304,7 @@ def test_every_variant_of_the_ablation_has_a_config():
 def test_switches(tmp_path):
     config = switches.with_only(TINY, ("flips",))
     assert config.flip and config.augment == () and switches.with_only(config, ()).flip is False
-    reference = Reference(creatures().images, Thumbnails(), count=100)
+    reference = Reference(creatures().images, Thumbnails(), count=100, splits=2)
     judged = switches.train_and_judge(config, creatures(), reference, 2, [0], tmp_path / "flips")
     row = switches.variant_row(("creatures", 2, ("flips",)), 2, False, 1.0, judged, reference.floor)
     floor = switches.floor_row("creatures", reference.floor, 28)
@@ -339,8 +361,8 @@ def test_mnist_five(tmp_path, monkeypatch):
 
     monkeypatch.setattr(mnist_five, "run_process", here)
     images, labels = digits().images, digits().labels
-    features = mnist_five.make_classifier(images[:1500], labels[:1500], images[1500:], labels[1500:], epochs=2)
-    assert features.accuracy["label"] > 0.5 and "chance: 10.0%" in features.name
+    features = mnist_five.make_classifier(images[:1000], labels[:1000], images[1500:], labels[1500:], epochs=2)
+    assert features.accuracy["label"] > 0.4 and "chance: 10.0%" in features.name
     fives = digits().filter_labels(("5",))
     config = dataclasses.replace(TINY, held_out=0.1)
     # 128 features need more images than there are fives.
@@ -350,8 +372,9 @@ def test_mnist_five(tmp_path, monkeypatch):
     held_out = len(fives) - len(reference.train)
     assert len(reference.held_out) == held_out + len(new) and held_out > 0
     arguments = ["--dataset", "digits", "--epochs", "1", "--steps-per-epoch", "2", "--width", "16", "--batch-size", "4"]
-    ours = mnist_five.train_ours(0, arguments, tmp_path, tmp_path / "strip.png", count=reference.count)
-    assert (tmp_path / "strip.png").exists() and ours.images.shape == (reference.count, 28, 28, 1) and ours.training > 0
+    ours = mnist_five.train_ours(0, arguments, tmp_path, tmp_path, count=reference.count)
+    assert {path.name for path in tmp_path.glob("*.png")} == {"mnist_five.png", "strip_mnist_five.png"}
+    assert ours.images.shape == (reference.count, 28, 28, 1) and ours.training > 0
     out = tmp_path / "tutorial-0-70.npz"
     players = mnist_five.tutorial(out, 0, fives.images[:64], epochs=1, batch=32, count=reference.count)
     assert [player.count_params() > 100_000 for player in players] == [True, True]
