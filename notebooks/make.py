@@ -85,7 +85,11 @@ def kernel(**environment: str) -> Iterator[KernelManager]:
 
 def execute(notebook: NotebookNode, manager: KernelManager) -> NotebookNode:
     """Run all cells in a kernel. Raises CellExecutionError."""
-    return NotebookClient(notebook, km=manager, timeout=3600, record_timing=False).execute()
+    client = NotebookClient(notebook, km=manager, timeout=3600, record_timing=False)
+    try:
+        return client.execute()
+    finally:
+        client.kc.stop_channels()  # It keeps a kernel that it did not start, and its connections too.
 
 
 def must_show(source: str) -> bool:
