@@ -20,8 +20,7 @@ from gan_tf.config import Config
 from gan_tf.data.images import ImageDataset
 from gan_tf.gan import GAN, sample
 from gan_tf.measure.features import Features, dataset_features
-from gan_tf.measure.health import EPOCHS as PATIENCE
-from gan_tf.measure.health import HeldOutAccuracy, diagnose
+from gan_tf.measure.health import PATIENCE, HeldOutAccuracy, diagnose
 from gan_tf.measure.report import run_reference
 from gan_tf.run import plots
 from gan_tf.run.checkpoints import CheckpointStore
