@@ -170,8 +170,8 @@ def table() -> str:
         link = f'<a href="notebooks/{path.name}">'
         picture = f'<img src="notebooks/thumbnails/{path.stem}.png" alt="{title}" width="112">'
         cells.append(
-            f'<td width="50%" valign="top">{link}{picture}</a><br>\n<b>{link}{title}</a></b> ({minutes} minutes)<br>\n'
-            f"{promise}</td>"
+            f'<td width="50%" valign="top">{link}{picture}</a><br><b>{link}{title}</a></b> '
+            f"({minutes} minutes)<br>{promise}</td>"
         )
     # Without blank lines, at which GitHub would end the table.
     rows = ["\n".join(["<tr>", *cells[i : i + 2], "</tr>"]) for i in range(0, len(cells), 2)]
