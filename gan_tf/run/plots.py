@@ -73,8 +73,8 @@ def can_write_mp4() -> bool:
 def encode_animation(frames: Sequence[np.ndarray], suffix: str, seconds: float = 0.2, hold: float = 1.0) -> bytes:
     """Encode frames as a GIF that repeats forever, or as an MP4 that every browser plays (H.264, 4:2:0).
 
-    An MP4 of colour samples is about a tenth of the GIF's size. H.264 needs an even width and height, so an odd side
-    gets one more pixel, a copy of its last.
+    An MP4 is several times smaller than the GIF. H.264 needs an even width and height, so an odd side gets one more
+    pixel, a copy of its last.
 
     Args:
         frames: uint8 pictures (H, W, 1 or 3), all of one size.
