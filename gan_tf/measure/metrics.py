@@ -220,11 +220,12 @@ def pyramid_distance(real: np.ndarray, fake: np.ndarray, projections: int = 128)
     width, channels): {height of the level in pixels: grey levels}. The finest level shows texture, the coarsest shapes
     and colours (Karras et al. 2018, arXiv:1710.10196, section 5, who normalise the colours away)."""
     # More than 2**14 patches change nothing.
-    levels = [pyramid_patches(x, per_image=int(np.clip(2**14 // len(x), 1, 64))) for x in (real, fake)]
-    return {
-        side: sliced_wasserstein(*(level[side].reshape(-1, level[side].shape[-1]) for level in levels), projections)
-        for side in levels[0]
-    }
+    reals, fakes = (pyramid_patches(x, per_image=int(np.clip(2**14 // len(x), 1, 64))) for x in (real, fake))
+    distances = {}
+    for side in reals:
+        flat_real, flat_fake = (x[side].reshape(-1, x[side].shape[-1]) for x in (reals, fakes))
+        distances[side] = sliced_wasserstein(flat_real, flat_fake, projections)
+    return distances
 
 
 def copy_descriptors(images: np.ndarray) -> np.ndarray:
