@@ -289,6 +289,14 @@ def show_of_floor(judged: Sequence[Scores], floor: Scores, name: str) -> str:
     return spread((report.of_floor(scores, floor, name).mean() for scores in judged), ".2f")
 
 
+GLOSSARY = (
+    "The kernel distance is unbiased: a perfect generator reads about 0. Copying is the distance from a fake to the "
+    "nearest training image, relative to that of new images: 0 for copies. The held-out ratio is the distance from a "
+    "held-out image to the nearest fake, relative to that of a training image: well above the floor's, the generator "
+    "has overfitted."
+)
+
+
 def protocol(reference: report.Reference) -> str:
     """How figures of this reference were measured, in two sentences."""
     return (
