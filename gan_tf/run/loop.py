@@ -59,8 +59,10 @@ def train_epochs(
 def compile_steps(gan: GAN):
     """A function of (iterator, count) that trains `count` steps, one batch each, and returns the running means. It is
     traced once, whatever `count` is."""
-    # XLA cannot compile the iterator, so it gets the step only. `jit_compile` is what `compile` was called with.
-    step = tf.function(gan.train_step, jit_compile=True) if gan.jit_compile else gan.train_step
+    # The step has no Python branch that depends on a tensor, so AutoGraph would need a second to change nothing.
+    step = tf.autograph.experimental.do_not_convert(gan.train_step)
+    if gan.jit_compile:  # What `compile` was called with. XLA cannot compile the iterator, so it gets the step only.
+        step = tf.function(step, jit_compile=True)
 
     @tf.function
     def run_steps(iterator, count):

@@ -101,8 +101,18 @@ def test_logs_are_the_running_means_of_the_epoch(config, images):
     assert float(gan.trackers["d_loss"].count) == 5
 
 
-def test_the_loop_takes_the_same_steps_as_keras_fit(config, images):
-    config = dataclasses.replace(config, held_out=0.0, epochs=1)
+@pytest.mark.parametrize(
+    "switches",
+    [
+        {},
+        {
+            **{"loss": "relativistic", "d_steps": 2, "spectral_norm": True, "minibatch_std": True, "flip": True},
+            **{"augment": ("color", "translation", "cutout"), "decay": "linear"},
+        },
+    ],
+)
+def test_the_loop_takes_the_same_steps_as_keras_fit(config, images, switches):
+    config = dataclasses.replace(config, epochs=1, **switches)
     ours, theirs = build_gan(config, images.shape), build_gan(config, images.shape)
     train_epochs(ours, images, config)
     theirs.fit(loop.batches(images, config), steps_per_epoch=5, epochs=1, shuffle=False, verbose=0)
