@@ -42,7 +42,8 @@ from gan_tf.measure import report
 from gan_tf.measure.features import rotation_network
 from gan_tf.measure.metrics import sliced_wasserstein, thumbnails
 
-DISTANCES = ("frechet_distance", "thumbnails", "texture")
+# What the verdicts are on, and its title in the table.
+DISTANCES = {"frechet_distance": "Frechet distance", "thumbnails": "thumbnails", "texture": "7x7 patches"}
 SWITCHES = {
     "R1": {"r1": 1.0},
     "flips": {"flip": True},
@@ -113,7 +114,8 @@ def switch_table(values: Mapping[Variant, Mapping[str, Sequence[float]]], level:
     rows = []
     for key, verdict in found.items():
         word = ("helps" if verdict.lower else "harms") if verdict.significant else "none"
-        rows.append([*key, "; ".join(texts[key]), f"{verdict.p:.2g}", word])
+        name, switch, measure = key
+        rows.append([name, switch, DISTANCES[measure], "; ".join(texts[key]), f"{verdict.p:.2g}", word])
     return f"{chances(strata, level)}\n\n{table(('set', 'switch', 'measure', 'with / without', 'p', 'verdict'), rows)}"
 
 
