@@ -1,9 +1,5 @@
 """What the tests share: a data set of nothing but shapes, and a Config that trains on it in a second."""
 
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 import numpy as np
 import pytest
 
