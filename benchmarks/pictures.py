@@ -74,8 +74,8 @@ TURNS, SECONDS = 5, 10
 class Peer:
     """PyTorch's DCGAN in a process of its own. Its images and fakes are files in `folder`."""
 
-    def __init__(self, python: str, images: ImageDataset, folder: Path):
-        self.folder, self.images, self.count = folder, images, FAKES
+    def __init__(self, python: str, images: ImageDataset, folder: Path, train: bool = True):
+        self.folder, self.images, self.count, self.train = folder, images, FAKES, train
         self.path = folder / "images.npy"
         self.command = [python, str(Path(__file__).parent / "peer.py"), str(self.path)]
 
@@ -101,9 +101,12 @@ class Peer:
         return float(self.process.stdout.readline())
 
     def fakes(self, seed: int, steps: Sequence[int]) -> dict[int, np.ndarray]:
-        """Fakes after each of these numbers of steps, from peer-SEED-STEP.npz; trained where one is missing."""
+        """Fakes after each of these numbers of steps, from peer-SEED-STEP.npz. If one is missing, the peer is trained;
+        with train=False, that step is left out instead."""
         paths = {step: self.folder / f"peer-{seed}-{step}.npz" for step in steps}
-        if not all(path.exists() for path in paths.values()):
+        if not self.train:
+            paths = {step: path for step, path in paths.items() if path.exists()}
+        elif not all(path.exists() for path in paths.values()):
             self.write_images()
             out = ["--seed", str(seed), "--fakes", str(self.count), "--marks", *map(str, steps)]
             subprocess.run([*self.command, str(self.folder / f"peer-{seed}"), *out], check=True)
@@ -202,7 +205,8 @@ def collect(
     samples = []
     for seed in peer_seeds:
         fakes = peer.fakes(seed, [*peer_after.values()])
-        samples += [Sample("peer", seed, minutes, step, fakes[step]) for minutes, step in peer_after.items()]
+        kept = {minutes: step for minutes, step in peer_after.items() if step in fakes}
+        samples += [Sample("peer", seed, minutes, step, fakes[step]) for minutes, step in kept.items()]
     steps = [*ours_after.values()]
     config = dataclasses.replace(config, epochs=max(steps) // steps_per_epoch(images, config))
     for seed in seeds:
@@ -322,6 +326,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--peer-seeds", type=int, nargs="*", default=[0])
     parser.add_argument("--folder", type=Path, default=Path("runs/pictures"), help="keeps fakes and grids")
+    parser.add_argument("--kept-peers", action="store_true", help="judge the fakes of the peer in --folder; train none")
     parser.add_argument("--torch-python", default=sys.executable, help="the interpreter that has PyTorch")
     parser.add_argument("--speed", action="store_true", help="measure speed, and nothing else")
     options = parser.parse_args()
@@ -332,7 +337,7 @@ def main() -> None:
         # Other images get another folder, so nothing made from old ones is taken for new.
         folder = options.folder / f"{name}-{images.fingerprint[:8]}"
         folder.mkdir(parents=True, exist_ok=True)
-        peer = Peer(options.torch_python, images, folder)
+        peer = Peer(options.torch_python, images, folder, train=not options.kept_peers)
         if options.speed:
             # All images are 64x64x3, so sets with the same recipe train at the same speed.
             key = json.dumps(step_recipe(config))

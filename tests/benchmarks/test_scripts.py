@@ -263,6 +263,7 @@ def test_fakes_of_the_peer_that_lie_in_the_folder_are_taken(tmp_path):
     assert {step: found.max() for step, found in peer.fakes(0, [90, 226]).items()} == {90: 90, 226: 226}
     with pytest.raises(FileNotFoundError):
         peer.fakes(0, [90, 452])
+    assert [*pictures.Peer("no-such-python", creatures(), tmp_path, train=False).fakes(0, [90, 452])] == [90]
 
 
 def test_ablation(tmp_path, monkeypatch):
