@@ -298,7 +298,8 @@ def readme_row(result: SetResult, minutes: float) -> list[str]:
     """The set's row of the README's table."""
     name, floor = result.images.name, result.reference.floor
     ours, peers = result.scores("ours", minutes), result.scores("peer", minutes)
-    picture = f'<img src="benchmarks/results/pictures_{name}.png" alt="{name}: peer above, ours below" width="320">'
+    alt = f"{name}: a dozen of the peer's fakes above a dozen of ours" if peers else f"{name}: a dozen of our fakes"
+    picture = f'<img src="benchmarks/results/pictures_{name}.png" alt="{alt}" width="320">'
     measures = ("frechet_distance", "thumbnails", "coverage")
     return [name, f"{minutes:g}", picture, *(readme_cell(ours, floor, peers, measure) for measure in measures)]
 
