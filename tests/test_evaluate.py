@@ -49,7 +49,7 @@ def run(trained, tmp_path, monkeypatch):
 
 def test_a_run_beside_its_floor(run, capsys):
     before = run.read_metrics()
-    evaluate.main([str(run.folder), "--count", "300"])
+    evaluate.main([str(run.folder), "--count", "150"])
     printed = capsys.readouterr().out
     lines = {line.split("|")[1].strip(): line.split("|")[2:-1] for line in printed.splitlines() if line.startswith("|")}
     assert tuple(lines)[2:] == MEASURES
@@ -58,11 +58,11 @@ def test_a_run_beside_its_floor(run, capsys):
     verdicts = dict(zip(COLUMNS, (cell.strip() for cell in lines["copies of training images?"]), strict=False))
     assert verdicts["copies of training images"] == "copies"
     assert verdicts["fakes"] == verdicts[report.FLOOR] == verdicts["noise"] == "no"
-    assert "300 images each, against equally many training images" in printed and "FID" not in printed
+    assert "150 images each, against equally many training images" in printed and "FID" not in printed
     assert "a classifier of digits, right about" in printed and "(chance: 1" in printed
     record = run.read_metrics()
     assert record["last_epoch"] == before["last_epoch"]
-    assert record["images"] == 300 and record["splits"] == 5
+    assert record["images"] == 150 and record["splits"] == 5
     assert record["features"]["accuracy"]["label"] > 0.5 > 0.2 > record["features"]["chance"]["label"]
     rows = record["evaluation"]
     assert tuple(rows) == COLUMNS
@@ -71,7 +71,7 @@ def test_a_run_beside_its_floor(run, capsys):
     assert distances["copies of training images"] < distances[report.FLOOR] < distances["fakes"] < distances["noise"]
     assert mean["noise"]["precision"] < 0.2 and mean["noise"]["coverage"] < mean["fakes"]["coverage"]
     floor, copied = mean[report.FLOOR], mean["copies of training images"]
-    assert floor["accuracy"] == 1 and floor["labels"] == pytest.approx(10, abs=0.2)
+    assert floor["accuracy"] == 1 and floor["labels"] == pytest.approx(10, abs=0.5)
     assert floor["copying_ratio"] == pytest.approx(1, abs=0.2) and floor["held_out_ratio"] == pytest.approx(1, abs=0.2)
     assert copied["copying_ratio"] < 1e-3 and copied["held_out_ratio"] > 1.1
     assert mean["fakes"]["copying_ratio"] > 0.7

@@ -1,6 +1,6 @@
 """Distances as Keras metrics, for the validation of a GAN while it trains:
 
-    gan.compile(d_optimizer, g_optimizer, metrics=[FrechetDistance()])
+    gan.compile(g_optimizer, d_optimizer, metrics=[FrechetDistance()])
     gan.fit(images, validation_data=other_images)        # logs val_frechet_distance
 
 `update_state(real, fake)` takes batches of float images (N, height, width, channels) in [-1, 1]. Both metrics work in
