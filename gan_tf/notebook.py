@@ -165,7 +165,7 @@ class Watch(keras.callbacks.Callback):
     def __init__(self, latents: np.ndarray, columns: int = 8, quiet: bool = False, extra: Sequence[Callable] = ()):
         super().__init__()
         self.latents, self.columns, self.quiet, self.extra = latents, columns, quiet, extra
-        self.frames, self.history, self.seconds = [], {}, 0.0
+        self.frames, self.history, self.seconds = [], {"epoch": []}, 0.0
 
     def on_train_begin(self, logs=None):
         self.began = time.perf_counter()

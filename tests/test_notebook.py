@@ -164,6 +164,10 @@ def test_watch_keeps_grids_and_history(shown):
     assert watch.seconds > 0 and not shown
 
 
+def test_watch_has_an_empty_history_when_training_fails_at_once():
+    assert notebook.Watch(np.zeros((8, 4))).history["epoch"] == []
+
+
 def test_watch_redraws_in_place(monkeypatch):
     """One grid and one line of numbers on the page, whatever the number of epochs."""
     places = []
