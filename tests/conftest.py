@@ -1,5 +1,11 @@
 """What the tests share: a data set of nothing but shapes, and a Config that trains on it in a second."""
 
+import os
+
+# Before NumPy is imported. Two processes test at once, and BLAS threads of both would spin against each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import numpy as np
 import pytest
 
