@@ -23,6 +23,8 @@ from gan_tf.gan import GAN, sample
 from gan_tf.run import plots
 from gan_tf.run.callbacks import epoch_row
 
+# Hugging Face's client would log each failed try of a download; `load` says once that it failed.
+os.environ.setdefault("HF_HUB_VERBOSITY", "error")
 # Smoke mode only checks that a notebook runs: it trains as little as possible, and its numbers mean nothing.
 SMOKE = os.environ.get("GAN_TF_SMOKE") == "1"
 # Set while `make notebooks` runs a notebook to store it: pictures that others own and sliders are left out.
