@@ -189,7 +189,8 @@ def save_curves(
             axes.set_ylim(-0.02, 1.02)
         if title == "gradient norm":
             axes.set_yscale("log")
-        axes.legend(fontsize="small")
+        # Above the panel, where it hides no curve. A fixed place, because Matplotlib's search for the best one is slow.
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, fontsize="small", frameon=False)
     for axes in figure.axes[len(panels) :]:
         axes.remove()
     figure.savefig(path, format="png", dpi=100)
