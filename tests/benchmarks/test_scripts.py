@@ -278,7 +278,7 @@ def test_ablation(tmp_path, monkeypatch):
     )
     first = measure(train=[ablation.PRESET])
     assert [*first.judged] == [ablation.PRESET]
-    both = measure(train=["hinge"])
+    both = measure(train=["hinge", "no R1"])
     assert [*both.judged] == [ablation.PRESET, "hinge"]  # Not what equals the preset.
     monkeypatch.setattr(engine, "train_epochs", no_training)
     result = measure(train=[])
@@ -324,9 +324,8 @@ def test_switches(tmp_path):
     assert "6 comparisons" in text and "In 4," in text and "in 0.6," in text
     mirrored = switches.mirrored_row(creatures())
     assert mirrored[0] == "creatures" and float(mirrored[1]) > 0
-    for name, runs in switches.RUNS.items():
-        variants = [(name, minutes, on) for minutes, all_on in runs for on in all_on]
-        assert switches.pairs(variants)
+    both, one, other, none = ("x", 2, ("R1", "flips")), ("x", 2, ("R1",)), ("x", 10, ("flips",)), ("x", 2, ())
+    assert switches.pairs([both, one, other, none]) == [("flips", both, one), ("R1", one, none)]
 
 
 def test_sizes(monkeypatch, capsys):
