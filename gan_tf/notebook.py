@@ -4,6 +4,7 @@ import base64
 import dataclasses
 import inspect
 import io
+import logging
 import os
 import textwrap
 import time
@@ -25,6 +26,8 @@ from gan_tf.run.callbacks import epoch_row
 
 # Hugging Face's client would log each failed try of a download; `load` says once that it failed.
 os.environ.setdefault("HF_HUB_VERBOSITY", "error")
+# Each training of a notebook traces a train step of its own, which TensorFlow takes for a mistake after five short ones.
+logging.getLogger("tensorflow").addFilter(lambda record: "tf.function retracing" not in record.getMessage())
 # Smoke mode only checks that a notebook runs: it trains as little as possible, and its numbers mean nothing.
 SMOKE = os.environ.get("GAN_TF_SMOKE") == "1"
 # Set while `make notebooks` runs a notebook to store it: pictures that others own and sliders are left out.
