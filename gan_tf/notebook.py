@@ -26,7 +26,7 @@ from gan_tf.run.callbacks import epoch_row
 
 # Hugging Face's client would log each failed try of a download; `load` says once that it failed.
 os.environ.setdefault("HF_HUB_VERBOSITY", "error")
-# Each training of a notebook traces a train step of its own, which TensorFlow takes for a mistake after five short ones.
+# Each training traces a step of its own. After five short ones, TensorFlow takes that for a mistake and warns.
 logging.getLogger("tensorflow").addFilter(lambda record: "tf.function retracing" not in record.getMessage())
 # Smoke mode only checks that a notebook runs: it trains as little as possible, and its numbers mean nothing.
 SMOKE = os.environ.get("GAN_TF_SMOKE") == "1"
