@@ -12,6 +12,20 @@ import pytest
 from gan_tf.config import Config
 from gan_tf.data.images import ImageDataset
 
+# The files that take longest. They begin first, so that both processes end at about the same time.
+LONGEST = (
+    "test_notebooks.py",
+    "test_train.py",
+    "test_gan.py",
+    "test_health.py",
+    "test_evaluate.py",
+    "test_features.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
 
 @pytest.fixture(autouse=True)
 def no_data_of_the_developer(monkeypatch, tmp_path):
