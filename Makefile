@@ -20,7 +20,7 @@ test: .venv/installed
 
 # What `make test` leaves out. `make test test-all` runs nothing twice.
 test-all: test
-	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/pyright -p . --pythonpath $(BIN)/python
 
 # For the outputs that the repository stores, put MNIST, Pokemon and animal_faces into data/ first.
 notebooks: .venv/installed
