@@ -15,16 +15,6 @@ from gan_tf.run.folder import Run
 from gan_tf.run.loop import train_epochs
 
 
-@pytest.fixture
-def config(config):
-    return dataclasses.replace(config, width=16)
-
-
-@pytest.fixture
-def run(tmp_path, config, images):
-    return Run.create(tmp_path / "run", config, images, fallback=None)
-
-
 def test_each_epoch_has_a_row_and_a_grid(run, config, images):
     latents, rows = np.random.default_rng(0).standard_normal((16, 8)), []
 

@@ -15,16 +15,6 @@ from gan_tf.run.build import build_gan
 from gan_tf.run.folder import FORMAT, Run, device
 
 
-@pytest.fixture
-def config(config):
-    return dataclasses.replace(config, width=16)
-
-
-@pytest.fixture
-def run(tmp_path, config, images):
-    return Run.create(tmp_path / "run", config, images, fallback=None)
-
-
 def read_record(run):
     return json.loads(run.config_json.read_text())
 
