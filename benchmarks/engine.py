@@ -35,7 +35,7 @@ from gan_tf.common.files import atomic_write
 from gan_tf.config import Config
 from gan_tf.data.images import ImageDataset, batches, steps_per_epoch
 from gan_tf.gan import sample
-from gan_tf.losses import LOSSES
+from gan_tf.losses import penalty_weights
 from gan_tf.measure import report
 from gan_tf.run.build import build_gan, first_phase
 from gan_tf.run.callbacks import Diverged, TerminateOnNonFinite
@@ -56,8 +56,7 @@ NOT_IN_RECIPE |= {"evaluate_every", "seed"}
 
 def resolve(config: Config) -> dict:
     """The fields of `config` by name, with the weights and step sizes that None stands for."""
-    penalties = {"r1": 0.0, "r2": 0.0, "gradient_penalty": 0.0, **LOSSES[config.loss].penalties}
-    implied = {**penalties, "d_learning_rate": config.learning_rate}
+    implied = {**penalty_weights(config.loss), "d_learning_rate": config.learning_rate}
     return {name: implied.get(name) if value is None else value for name, value in dataclasses.asdict(config).items()}
 
 

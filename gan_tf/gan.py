@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from gan_tf.augment import augment, flip
-from gan_tf.losses import LOSSES, gradient_penalty, zero_centred_penalty
+from gan_tf.losses import LOSSES, gradient_penalty, penalty_weights, zero_centred_penalty
 from gan_tf.models import mixes_batch, power_iteration
 
 # Stream ids folded into a step's seed, one per consumer, so that no two draw the same numbers.
@@ -133,10 +133,8 @@ class GAN(keras.Model):
         self.d_loss_fn = self.loss_fns.discriminator
         if label_smoothing:
             self.d_loss_fn = partial(self.d_loss_fn, label_smoothing=label_smoothing)
-        needed = dict(self.loss_fns.penalties)
-        self.r1 = needed.get("r1", 0.0) if r1 is None else r1
-        self.r2 = needed.get("r2", 0.0) if r2 is None else r2
-        self.gradient_penalty = needed.get("gradient_penalty", 0.0) if gradient_penalty is None else gradient_penalty
+        weights = penalty_weights(loss, r1=r1, r2=r2, gradient_penalty=gradient_penalty)
+        self.r1, self.r2, self.gradient_penalty = weights["r1"], weights["r2"], weights["gradient_penalty"]
         self.penalty_every, self.d_steps, self.ema, self.seed = penalty_every, d_steps, ema, seed
         self.augmentations, self.flip = tuple(augment), flip
         self.latent_dim = generator.input_shape[-1]

@@ -108,6 +108,12 @@ LOSSES = {
 }
 
 
+def penalty_weights(name: str, **given: float | None) -> dict[str, float]:
+    """The weights of r1, r2 and gradient_penalty: those of `given`, and where one is None, what the loss needs."""
+    needed = {"r1": 0.0, "r2": 0.0, "gradient_penalty": 0.0, **LOSSES[name].penalties}
+    return needed | {penalty: weight for penalty, weight in given.items() if weight is not None}
+
+
 def chance_losses(name: str) -> tuple[float, float]:
     """The losses of discriminator and generator when all logits are zero, that is, when nothing is learned yet."""
     zero, loss = tf.zeros((1, 1)), LOSSES[name]
