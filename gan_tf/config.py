@@ -158,7 +158,7 @@ class AugmentationOptions(Checked):
         optional("{color,translation,cutout} ...", "none"),
     ] = ()
     """How to alter reals and fakes at random before the discriminator sees them, so that it cannot memorise a small
-    set (Zhao et al. 2020). From some thousand images on, augmentation only slows learning."""
+    set (Zhao et al. 2020). Only small sets need it."""
     flip: bool = False
     """Mirror half of the real images. Only for things that face left as often as right: not for digits, letters or
     Pokemon."""
@@ -221,7 +221,7 @@ COLOUR: dict[str, Any] = {
     "ema": 0.998,
     "r1": 1.0,
 }
-# The discriminator soon memorises so few images. From some thousand images on, augmentation only slows learning.
+# The discriminator soon memorises so few images.
 ABOUT_A_THOUSAND = {**COLOUR, "epochs": 26, "augment": ("translation", "cutout")}
 # Photographs face left as often as right. Pokemon and anime characters do not, and mirroring makes them worse.
 MIRRORED = {**ABOUT_A_THOUSAND, "flip": True}

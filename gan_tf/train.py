@@ -94,6 +94,7 @@ class Job:
 
 def begin(options: Options, argv: list[str]) -> "tuple[Run, Job]":
     """Make a new run's folder. Raises InputError."""
+    from gan_tf.data.images import train_holdout_split
     from gan_tf.data.registry import load, load_or_fallback
     from gan_tf.run.build import first_phase
     from gan_tf.run.folder import Run
@@ -105,6 +106,11 @@ def begin(options: Options, argv: list[str]) -> "tuple[Run, Job]":
         )
     else:
         images = load(config)
+    if config.evaluate_every:
+        # Now, before anything is written.
+        from gan_tf.measure import features, report
+
+        report.check_count(len(train_holdout_split(images, config)[0]) // 2, features.SIZE)
     return Run.create(options.run, config, images, message), Job(config, images, first_phase(images, config), message)
 
 
@@ -229,6 +235,8 @@ def train(argv: list[str]) -> None:
             warn_of(job.fallback)
         try:
             train_in(run, job, options.tensorboard)
+        except BrokenPipeError:  # Not the disk: nobody reads the output any more.
+            raise
         except OSError as error:
             raise run.unwritable(error) from error
         finally:

@@ -438,6 +438,7 @@ def test_no_fallback_makes_it_an_error(no_network, tmp_path):
         ("--batch-size -8", "--batch-size is -8"),
         ("--learning-rate 0", "--learning-rate is 0.0"),
         ("--digit 5 --batch-size 183", "182 images to train on, fewer than the 183"),
+        ("--digit 5 --held-out 0.5 --evaluate-every 1", "needs at least 65 images on each side, but there are 45"),
         ("--resume nothing", "nothing is not the folder of a run"),
         ("--resume nothing --run other", "leave one of them out"),
         ("--run .", ". exists already"),

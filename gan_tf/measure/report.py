@@ -113,12 +113,7 @@ class Reference:
                 f"{self.count} images cannot be measured against {self.count} others: there are {len(pool)} real ones."
             )
         self.features = features(self.real)
-        size = self.features.shape[1]
-        if self.count <= size:
-            raise InputError(
-                f"A Frechet distance in {size} features needs at least {size + 1} images on each side, but there are "
-                f"{self.count}: use at least {2 * size + 2} training images and {size + 1} fakes."
-            )
+        check_count(self.count, self.features.shape[1])
         self.splits = [np.random.default_rng((1, i)).permutation(len(pool))[: 2 * self.count] for i in range(splits)]
 
     @functools.cached_property
@@ -229,6 +224,15 @@ class Reference:
         mirrored = found[order] >= len(train)
         originals[mirrored] = originals[mirrored][:, :, ::-1]
         return fakes[order], originals
+
+
+def check_count(count: int, size: int) -> None:
+    """Raise InputError if `count` images are too few for a Frechet distance in `size` features."""
+    if count <= size:
+        raise InputError(
+            f"A Frechet distance in {size} features needs at least {size + 1} images on each side, but there are "
+            f"{count}: use at least {2 * size + 2} training images and {size + 1} fakes."
+        )
 
 
 def run_reference(

@@ -148,12 +148,13 @@ class Health(keras.callbacks.Callback):
 
     def __init__(self, run: Run, config: Config):
         super().__init__()
-        self.run, self.config, self.reported = run, config, set()
+        self.run, self.config, self.reported, self.first = run, config, set(), 0
 
     def on_train_begin(self, logs=None):
         # A resumed run does not repeat itself.
         history = self.run.read_history()
-        for epochs in range(len(history.get("epoch", ()))):
+        self.first = len(history.get("epoch", ()))
+        for epochs in range(self.first):
             past = {name: values[: epochs + 1] for name, values in history.items()}
             self.reported |= {*diagnose(past, self.config)}
 
@@ -166,7 +167,7 @@ class Health(keras.callbacks.Callback):
     def on_train_end(self, logs=None):
         history = self.run.read_history()
         epochs = len(history.get("epoch", ()))
-        if self.reported or epochs < PATIENCE or self.model.stop_training:
+        if self.reported or epochs < PATIENCE or epochs == self.first or self.model.stop_training:
             return
         print(
             f"Health, epoch {epochs}: all well. The discriminator is right about {history['accuracy_real'][-1]:.0%} of "

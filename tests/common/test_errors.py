@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 
 from gan_tf.common.errors import InputError, exit_on_input_error
@@ -18,3 +21,11 @@ def test_ctrl_c_ends_the_command_quietly(capsys):
 def test_other_errors_keep_their_traceback():
     with pytest.raises(ValueError, match="a bug"), exit_on_input_error():
         raise ValueError("a bug")
+
+
+def test_a_pipe_whose_reader_has_gone_ends_the_command_quietly():
+    code = "from gan_tf.common.errors import exit_on_input_error\nwith exit_on_input_error():\n    print('x' * 10**6)"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as command:
+        command.stdout.close()
+        assert command.stderr.read() == b""
+    assert command.returncode == 141
