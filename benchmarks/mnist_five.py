@@ -172,7 +172,7 @@ def tutorial(
     optimizers = keras.optimizers.Adam(1e-4), keras.optimizers.Adam(1e-4)
     entropy = keras.losses.BinaryCrossentropy(from_logits=True)
 
-    @tf.function
+    @tf.function(autograph=False)
     def step(reals):
         noise = tf.random.normal((tf.shape(reals)[0], 100))
         with tf.GradientTape() as g_tape, tf.GradientTape() as d_tape:

@@ -192,7 +192,7 @@ def load_or_train(
     optimizer.build(network.trainable_variables)
     entropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
-    @tf.function
+    @tf.function(autograph=False)
     def step(images, labels):
         with tf.GradientTape() as tape:
             logits = network(images, training=True)

@@ -59,15 +59,18 @@ def train_epochs(
 def compile_steps(gan: GAN):
     """A function of (iterator, count) that trains `count` steps, one batch each, and returns the running means. It is
     traced once, whatever `count` is."""
-    # The step has no Python branch that depends on a tensor, so AutoGraph would need a second to change nothing.
-    step = tf.autograph.experimental.do_not_convert(gan.train_step)
+    step = gan.train_step
     if gan.jit_compile:  # What `compile` was called with. XLA cannot compile the iterator, so it gets the step only.
-        step = tf.function(step, jit_compile=True)
+        step = tf.function(step, jit_compile=True, autograph=False)
 
-    @tf.function
+    # AutoGraph would turn a Python loop into this one, but it fails with some versions of its parser on Python 3.13.
+    @tf.function(autograph=False)
     def run_steps(iterator, count):
-        for _ in tf.range(count):
+        def one_step(done):
             step(next(iterator))
+            return done + 1
+
+        tf.while_loop(lambda done: done < count, one_step, [tf.constant(0)])
         return {name: gan.trackers[name].result() for name in gan.LOGGED}
 
     return run_steps
