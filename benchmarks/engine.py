@@ -33,11 +33,11 @@ import tensorflow as tf
 
 from gan_tf.common.files import atomic_write
 from gan_tf.config import Config
-from gan_tf.data.images import ImageDataset, batches, steps_per_epoch
-from gan_tf.gan import sample
+from gan_tf.data.images import ImageDataset, batches, class_shares, steps_per_epoch
+from gan_tf.gan import random_inputs, sample
 from gan_tf.losses import penalty_weights
 from gan_tf.measure import report
-from gan_tf.run.build import build_gan, first_phase
+from gan_tf.run.build import build_for
 from gan_tf.run.callbacks import Diverged, TerminateOnNonFinite
 from gan_tf.run.loop import compile_steps, train_epochs
 
@@ -73,16 +73,16 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
 
 
 class KeepFakes(keras.callbacks.Callback):
-    """Save fakes of the averaged generator, always from the same latents, at the epoch ends in `paths` (by step)."""
+    """Save fakes of the averaged generator, always from the same inputs, at the epoch ends in `paths` (by step)."""
 
-    def __init__(self, paths: Mapping[int, Path], latents: np.ndarray, made_by: dict):
+    def __init__(self, paths: Mapping[int, Path], inputs: np.ndarray, made_by: dict):
         super().__init__()
-        self.paths, self.latents, self.made_by = paths, latents, json.dumps(made_by)
+        self.paths, self.inputs, self.made_by = paths, inputs, json.dumps(made_by)
 
     def on_epoch_end(self, epoch, logs=None):
         path = self.paths.get(int(self.model.step))
         if path:
-            self.save(path, sample(self.model.ema_generator, self.latents))
+            self.save(path, sample(self.model.ema_generator, self.inputs))
 
     def save(self, path: Path, fakes: np.ndarray) -> None:
         with atomic_write(path) as temporary:
@@ -104,12 +104,12 @@ def train_fakes(
     wanted = recipe(config, images)
     if not all(is_kept(path, wanted, count) for path in paths.values()):
         stem.parent.mkdir(parents=True, exist_ok=True)
-        latents = np.random.default_rng(1).standard_normal((count, config.latent_dim))
-        keep = KeepFakes(paths, latents, wanted)
+        shares = class_shares(images, config)
+        keep = KeepFakes(paths, random_inputs(count, config.latent_dim, shares, seed=1), wanted)
         for path in paths.values():
             path.unlink(missing_ok=True)
         try:
-            gan = build_gan(config, images.shape, first_phase(images, config))
+            gan = build_for(images, config)
             train_epochs(gan, images, config, [TerminateOnNonFinite(), keep])
         except Diverged as error:
             print(error, flush=True)
@@ -132,7 +132,7 @@ def is_kept(path: Path, wanted: dict, count: int) -> bool:
 
 def stepper(config: Config, images: ImageDataset, steps: int) -> Callable[[], float]:
     """A function that trains `steps` further steps at each call and returns the seconds they took."""
-    gan = build_gan(config, images.shape, first_phase(images, config))
+    gan = build_for(images, config)
     run_steps, data = compile_steps(gan), iter(batches(images, config))
 
     def advance() -> float:
@@ -351,8 +351,12 @@ def write_results(name: str, *parts: str, folder: Path | None = None) -> Path:
 
 
 README_TABLE = "readme_table"
-README_HEAD = ("set", "minutes", "first dozen, not selected", "Frechet distance: **ours** / floor / peer")
-README_HEAD += ("thumbnails: **ours** / floor / peer", "coverage: **ours** / floor / peer")
+README_HEAD = ("set", "minutes", "first dozen, not selected (the peer above ours)")
+README_HEAD += (
+    "Frechet distance: **ours** / floor / peer",
+    "thumbnails: **ours** / floor / peer",
+    "coverage: **ours** / floor / peer",
+)
 README_SETS = ("mnist fives", "creatures", "pokemon", "anime", "animal_faces")
 
 

@@ -59,7 +59,7 @@ from gan_tf.data.registry import load
 from gan_tf.measure import report
 from gan_tf.measure.features import Features, creature_reader, rotation_network
 from gan_tf.run import plots
-from gan_tf.run.build import build_gan, first_phase
+from gan_tf.run.build import build_for
 from gan_tf.run.folder import save_picture
 
 SETS = ("pokemon", "anime", "animal_faces", "creatures")
@@ -134,7 +134,7 @@ def measure_speed(config: Config, images: ImageDataset, peer, clock: float | Non
 
 def count_parameters(config: Config, images: ImageDataset) -> int:
     """Trainable weights of our generator and discriminator together."""
-    gan = build_gan(config, images.shape, first_phase(images, config))
+    gan = build_for(images, config)
     weights = [*gan.generator.trainable_weights, *gan.discriminator.trainable_weights]
     return int(sum(np.prod(weight.shape) for weight in weights))
 

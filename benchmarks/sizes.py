@@ -10,7 +10,7 @@ import argparse
 import dataclasses
 import time
 
-from engine import build_gan, environment, first_phase, run_process, table, train_epochs, write_results
+from engine import build_for, environment, run_process, table, train_epochs, write_results
 
 # isort: split
 # After the engine, which imports TensorFlow without its messages.
@@ -61,7 +61,7 @@ def train(setting: Setting) -> float:
     config, timer = setting.config(), EpochSeconds()
     images = load(config)
     images.images[:]  # Draws all creatures, so that no epoch waits for them.
-    train_epochs(build_gan(config, images.shape, first_phase(images, config)), images, config, [timer])
+    train_epochs(build_for(images, config), images, config, [timer])
     return setting.steps * setting.batch / timer.seconds[-1]
 
 

@@ -57,6 +57,9 @@ class DataOptions(Checked):
     max_bad: Annotated[float, Must("a number from 0 to 1", lambda share: 0 <= share <= 1)] = 0.05
     """The largest share of unreadable files in a folder; they are skipped. With more, the folder is probably not what
     you think, and the command ends."""
+    conditional: bool = False
+    """Tell both players each image's label, so that the generator draws what it is told: generate --label 7. Needs
+    images with at least two labels."""
     held_out: Share = 0.05
     """The share of images, at most 256, to keep out of training. If the discriminator tells them from the training
     images, it overfits, which no loss shows."""

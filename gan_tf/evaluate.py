@@ -73,7 +73,7 @@ def evaluate(options: Options) -> None:
     """Run the command. Raises InputError."""
     import keras
 
-    from gan_tf.generate import fakes
+    from gan_tf.generate import Request
     from gan_tf.measure import report
     from gan_tf.measure.features import inception, make_features
     from gan_tf.run import plots
@@ -86,7 +86,8 @@ def evaluate(options: Options) -> None:
     bar.add(1)
     reference = report.run_reference(images, config, features, options.count)
     total = 2 * reference.count  # Twice as many as a split takes, so that the splits differ.
-    real, fake = reference.real[:total], np.concatenate([*fakes(generator, total, options.seed)])
+    request = Request(generator, total, options.seed, list(run.read_classes().values()))
+    real, fake = reference.real[:total], np.concatenate([*request.images()])
     shown = {"fakes": fake, report.FLOOR: real, **report.baselines(real)}
     asked = [every.label_names.index(name) for name in config.label] or range(len(every.label_names))
     rows = {}
@@ -111,6 +112,18 @@ def evaluate(options: Options) -> None:
     if images.name == "creatures" and options.features == "own":
         record["creatures"] = report.count_creatures(real, fake, features)
         print_creatures(record["creatures"])
+    if config.conditional:
+        # Each label is drawn from latents of its own.
+        record["labels"] = report.measure_classes(
+            images,
+            every,
+            config,
+            features,
+            lambda label, count: np.concatenate(
+                [*dataclasses.replace(request, count=count, seed=options.seed + label, labels=[label]).images()]
+            ),
+        )
+        print(*report.class_table(record["labels"]), "", sep="\n")
     closest, originals = reference.closest(fake)
     save_picture(run.copies_png, plots.grid(np.concatenate([closest, originals]), columns=len(closest)))
     run.write_json(run.metrics_json, record)

@@ -40,6 +40,26 @@ def sample(generator: keras.Model, latents: np.ndarray) -> np.ndarray:
     return np.concatenate(images)[: len(latents)]
 
 
+def with_labels(latents: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
+    """A conditional generator's inputs: latents (N, latent_dim), each followed by its label, (N,), as a one-hot vector:
+    (N, latent_dim + classes)."""
+    return np.concatenate([latents, np.eye(classes)[labels]], axis=1)
+
+
+def random_inputs(count: int, latent_dim: int, shares: Sequence[float] | np.ndarray = (), seed: int = 0) -> np.ndarray:
+    """Inputs of a generator: latents (count, latent_dim) from N(0, 1); if it is conditional, each with a label that is
+    drawn with the probabilities `shares` (classes,): (count, latent_dim + classes)."""
+    latents = np.random.default_rng(seed).standard_normal((count, latent_dim))
+    if not len(shares):
+        return latents
+    return with_labels(latents, random_labels(count, shares, seed), len(shares))
+
+
+def random_labels(count: int, shares: Sequence[float] | np.ndarray, seed: int = 0) -> np.ndarray:
+    """Labels (count,) drawn with the probabilities `shares`. With a smaller count, the first of them."""
+    return np.random.default_rng((seed, 1)).choice(len(shares), count, p=shares)
+
+
 def mean_distance(images: tf.Tensor) -> tf.Tensor:
     """The mean Euclidean distance of each image (N, ...) to the next one in the batch: N random pairs."""
     flat = tf.reshape(images, (tf.shape(images)[0], -1))
@@ -54,9 +74,14 @@ class GAN(keras.Model):
         gan.fit(images, epochs=8, batch_size=32)
         gan.ema_generator(latents)
 
+    With `classes`, it is conditional: the generator draws what it is told. Each image has a label, `fit(images,
+    labels)`, a whole number below `classes`.
+
     Args:
-        generator: latents (N, latent_dim) -> images (N, height, width, channels) in [-1, 1].
-        discriminator: such images -> logits (N, 1), without a sigmoid.
+        generator: latents (N, latent_dim) -> images (N, height, width, channels) in [-1, 1]. With classes, a latent is
+            followed by its label as a one-hot vector: (N, latent_dim + classes).
+        discriminator: such images -> logits (N, 1), without a sigmoid. With classes, one logit per class, (N, classes):
+            whether the image is a real one of that class.
         loss: a key of `losses.LOSSES`.
         r1, r2: weights gamma of the zero-centred gradient penalties at reals and at fakes.
         gradient_penalty: weight lambda of WGAN-GP's penalty. For all three, None means what `loss` needs.
@@ -66,6 +91,7 @@ class GAN(keras.Model):
         ema: share of the averaged generator that is kept at each step, in [0, 1); 0 copies the generator.
         augment: keys of `augment.AUGMENTATIONS`, applied to reals and fakes alike.
         flip: mirror half of the real images.
+        classes: how many labels there are; 0 without labels.
         seed: where random numbers come from. They depend on (seed, step) alone, so that training goes the same way
             whether it was interrupted or not.
 
@@ -113,6 +139,7 @@ class GAN(keras.Model):
         ema: float = 0.99,
         augment: Sequence[str] = (),
         flip: bool = False,
+        classes: int = 0,
         seed: int = 0,
     ):
         super().__init__(name="gan")
@@ -122,6 +149,11 @@ class GAN(keras.Model):
             raise ValueError(
                 f"the generator makes images of {generator.output_shape[1:]}, but the discriminator takes "
                 f"{discriminator.input_shape[1:]}: both must be one (height, width, channels)"
+            )
+        if discriminator.output_shape[-1] != max(1, classes):
+            raise ValueError(
+                f"the discriminator has {discriminator.output_shape[-1]} outputs, but with classes={classes} it needs "
+                f"{max(1, classes)}: one logit per class, or a single one without classes"
             )
         if label_smoothing and loss not in ("non-saturating", "minimax"):
             raise ValueError(f"label_smoothing is {label_smoothing}, but the loss {loss} has no labels: leave it at 0")
@@ -137,7 +169,7 @@ class GAN(keras.Model):
         self.r1, self.r2, self.gradient_penalty = weights["r1"], weights["r2"], weights["gradient_penalty"]
         self.penalty_every, self.d_steps, self.ema, self.seed = penalty_every, d_steps, ema, seed
         self.augmentations, self.flip = tuple(augment), flip
-        self.latent_dim = generator.input_shape[-1]
+        self.classes, self.latent_dim = classes, generator.input_shape[-1] - classes
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
         self.validation_step = tf.Variable(0, dtype=tf.int64, trainable=False, name="validation_step")
         self.trackers = {name: keras.metrics.Mean(name=name) for name in (*self.LOGGED, *self.DIAGNOSTICS)}
@@ -176,43 +208,48 @@ class GAN(keras.Model):
     def train_step(self, data) -> dict[str, tf.Tensor]:
         """One step of the game: `d_steps` updates of the discriminator, then one of the generator.
 
-        `data` holds the reals of all updates, (d_steps * N, height, width, channels).
+        `data` holds the reals of all updates, (d_steps * N, height, width, channels), and their labels if there are
+        classes. Each real image has a fake of the same label beside it, so both players see labels equally often.
         """
-        images = to_images(data)
+        images, labels = self.unpack(data)
         size = (images.shape[0] or tf.shape(images)[0]) // self.d_steps
         for update in range(self.d_steps):
             seed = self.step_seed(update)
-            reals = images[update * size : (update + 1) * size]
+            reals, asked = (x[update * size : (update + 1) * size] for x in (images, labels))
             if self.flip:
                 reals = flip(reals, tf.random.fold_in(seed, FLIPS))
             # The tape records how the fakes were made, so that they serve both players and are drawn once.
             with tf.GradientTape() as drawing:
-                fakes = self.generator(self.latents(size, update), training=True)
-            d_step = self.discriminator_step(reals, fakes, seed)
-        g_step = self.generator_step(reals, fakes, drawing, seed)
+                fakes = self.generator(tf.concat([self.latents(size, update), asked], axis=1), training=True)
+            d_step = self.discriminator_step(reals, fakes, asked, seed)
+        g_step = self.generator_step(reals, fakes, asked, drawing, seed)
         self.update_average()
         self.step.assign_add(1)
         self.track(reals, fakes, d_step, g_step)
         return {name: self.trackers[name].result() for name in self.LOGGED}
 
-    def discriminator_step(self, reals: tf.Tensor, fakes: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+    def discriminator_step(
+        self, reals: tf.Tensor, fakes: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
         """Update the discriminator, and nothing else: raise the logits of reals, lower those of fakes.
+
+        `labels` are one-hot, (N, classes), and those of both.
 
         Returns its loss without penalties, the norm of its gradient, and both kinds of logits before the update.
         """
         power_iteration(self.discriminator)
         reals, fakes = self.augment_both(reals, fakes, tf.random.fold_in(seed, DISCRIMINATOR))
         with tf.GradientTape() as tape:
-            real_logits, fake_logits = self.logits(reals, fakes)
+            real_logits, fake_logits = self.logits(reals, fakes, labels)
             loss = self.d_loss_fn(real_logits, fake_logits)
-            objective = loss + self.penalties(reals, fakes, tf.random.fold_in(seed, PENALTY))
+            objective = loss + self.penalties(reals, fakes, labels, tf.random.fold_in(seed, PENALTY))
         gradients = tape.gradient(objective, self.discriminator.trainable_variables)
         self.d_optimizer.apply(gradients, self.discriminator.trainable_variables)
         norm = tf.linalg.global_norm(gradients)
         return {"loss": loss, "gradient": norm, "real_logits": real_logits, "fake_logits": fake_logits}
 
     def generator_step(
-        self, reals: tf.Tensor, fakes: tf.Tensor, drawing: tf.GradientTape, seed: tf.Tensor
+        self, reals: tf.Tensor, fakes: tf.Tensor, labels: tf.Tensor, drawing: tf.GradientTape, seed: tf.Tensor
     ) -> dict[str, tf.Tensor]:
         """Update the generator, and nothing else: make the discriminator find its fakes more real.
 
@@ -225,17 +262,17 @@ class GAN(keras.Model):
         with tf.GradientTape() as tape:
             tape.watch(fakes)
             if self.loss_fns.paired:
-                real_logits, fake_logits = self.logits(*self.augment_both(reals, fakes, seed))
+                real_logits, fake_logits = self.logits(*self.augment_both(reals, fakes, seed), labels)
                 loss = self.loss_fns.generator(fake_logits, real_logits)
             else:
-                fake_logits = self.discriminator(augment(fakes, self.augmentations, seed), training=True)
+                fake_logits = self.judge(augment(fakes, self.augmentations, seed), labels)
                 loss = self.loss_fns.generator(fake_logits)
         by_pixels = tape.gradient(loss, fakes)
         gradients = drawing.gradient(fakes, self.generator.trainable_variables, output_gradients=by_pixels)
         self.g_optimizer.apply(gradients, self.generator.trainable_variables)
         return {"loss": loss, "gradient": tf.linalg.global_norm(gradients), "fake_logits": fake_logits}
 
-    def penalties(self, reals: tf.Tensor, fakes: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    def penalties(self, reals: tf.Tensor, fakes: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """The weighted sum of the gradient penalties, a scalar.
 
         WGAN-GP's is computed at every step, as in its paper. R1 and R2 are lazy: computed at every `penalty_every`-th
@@ -243,25 +280,31 @@ class GAN(keras.Model):
         corrects Adam's step size and betas, because its penalties are optimizer steps of their own, k + 1 for k
         steps. Here they are added to the loss of a step that is taken anyway, so there is nothing to correct.
         """
-        total = tf.constant(0.0)
+        total, judge = tf.constant(0.0), partial(self.judge, labels=labels)
         if self.gradient_penalty:
-            total += self.gradient_penalty * gradient_penalty(self.discriminator, reals, fakes, seed)
+            total += self.gradient_penalty * gradient_penalty(judge, reals, fakes, seed)
         if self.r1 or self.r2:
 
             def zero_centred():
-                at_reals = self.r1 / 2 * zero_centred_penalty(self.discriminator, reals) if self.r1 else 0.0
-                at_fakes = self.r2 / 2 * zero_centred_penalty(self.discriminator, fakes) if self.r2 else 0.0
+                at_reals = self.r1 / 2 * zero_centred_penalty(judge, reals) if self.r1 else 0.0
+                at_fakes = self.r2 / 2 * zero_centred_penalty(judge, fakes) if self.r2 else 0.0
                 return self.penalty_every * (at_reals + at_fakes)
 
             total += tf.cond(self.step % self.penalty_every == 0, zero_centred, lambda: 0.0)
         return total
 
-    def logits(self, reals: tf.Tensor, fakes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """The discriminator's logits of both, (N, 1) each."""
+    def judge(self, images: tf.Tensor, labels: tf.Tensor, training: bool = True) -> tf.Tensor:
+        """The discriminator's logits of images under their labels (N, classes): (N, 1)."""
+        logits = self.discriminator(images, training=training)
+        return tf.reduce_sum(logits * labels, axis=1, keepdims=True) if self.classes else logits
+
+    def logits(self, reals: tf.Tensor, fakes: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The logits of both, (N, 1) each."""
         if mixes_batch(self.discriminator):  # Fakes must not hide among reals.
-            return self.discriminator(reals, training=True), self.discriminator(fakes, training=True)
+            return self.judge(reals, labels), self.judge(fakes, labels)
         # One call on both halves is faster than two.
-        return tf.split(self.discriminator(tf.concat([reals, fakes], axis=0), training=True), 2)
+        both = tf.concat([reals, fakes], axis=0)
+        return tf.split(self.judge(both, tf.concat([labels, labels], axis=0)), 2)
 
     def augment_both(self, reals: tf.Tensor, fakes: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Both as the discriminator sees them, with random numbers from `seed` (2,)."""
@@ -305,19 +348,23 @@ class GAN(keras.Model):
 
     def test_step(self, data) -> dict[str, tf.Tensor]:
         """Compare a batch of held-out images with as many fakes of the averaged generator."""
-        reals = to_images(data)
+        reals, labels = self.unpack(data)
         # Counts down from -1, so that validation never shares a seed with training.
         seed = tf.stack([tf.constant(self.seed, tf.int64), -1 - self.validation_step])
         self.validation_step.assign_add(1)
         latents = tf.random.stateless_normal((tf.shape(reals)[0], self.latent_dim), seed)
-        fakes = self.ema_generator(latents, training=False)
-        self.trackers["D(x)"].update_state(tf.sigmoid(self.discriminator(reals, training=False)))
+        fakes = self.ema_generator(tf.concat([latents, labels], axis=1), training=False)
+        self.trackers["D(x)"].update_state(tf.sigmoid(self.judge(reals, labels, training=False)))
         for metric in self.validation_metrics:
             metric.update_state(reals, fakes)
         return {metric.name: metric.result() for metric in (self.trackers["D(x)"], *self.validation_metrics)}
 
-
-def to_images(data) -> tf.Tensor:
-    """The images of what Keras passes to a step, a tensor or (images,) or (images, labels), as float32 in [-1, 1]."""
-    images = data[0] if isinstance(data, tuple | list) else data
-    return to_unit_range(images) if images.dtype.is_integer else tf.cast(images, tf.float32)
+    def unpack(self, data) -> tuple[tf.Tensor, tf.Tensor]:
+        """What Keras passes to a step, a tensor or (images,) or (images, labels), as images, float32 in [-1, 1], and
+        one-hot labels (N, classes). Raises ValueError if there are classes but no labels."""
+        images, *rest = data if isinstance(data, tuple | list) else (data,)
+        if self.classes and not rest:
+            raise ValueError("a conditional GAN learns from images and labels: fit(images, labels)")
+        labels = tf.reshape(rest[0], (-1,)) if self.classes else tf.zeros(tf.shape(images)[:1], tf.int64)
+        images = to_unit_range(images) if images.dtype.is_integer else tf.cast(images, tf.float32)
+        return images, tf.one_hot(labels, self.classes)

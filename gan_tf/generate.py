@@ -6,13 +6,15 @@ The suffix of --out chooses what is written. A .png is a grid of images.
 
 A .gif or .mp4 is a walk through latent space from one image to the next.
 
-A .npz has the arrays images (uint8) and latents (float32).
+A .npz has the arrays images (uint8) and inputs (float32), what each was made from.
+
+If the run is conditional, --label 7 draws sevens, and --label all draws everything.
 """
 
 import dataclasses
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,7 +22,7 @@ import numpy as np
 import tyro
 
 from gan_tf.common.errors import InputError, exit_on_input_error
-from gan_tf.common.options import Checked, at_least, parse_options
+from gan_tf.common.options import Checked, at_least, optional, parse_options
 
 if TYPE_CHECKING:
     import keras
@@ -34,8 +36,13 @@ ANIMATIONS = (".gif", ".mp4")
 class Options(Checked):
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN_DIR")]
     """The folder of the run whose generator draws. Only its config.json and generator.keras are needed."""
-    count: Annotated[int, at_least(1)] = 64
-    """How many images to draw. For .gif and .mp4: how many images the walk passes through."""
+    label: Annotated[tuple[str, ...], optional("LABEL ...", "any, as often as in the data")] = ()
+    """What to draw, if the run is conditional: labels, or all. A grid has a row for each, and each column is one latent
+    drawn as each label. An animation walks from label to label and keeps the latent."""
+    count: Annotated[
+        Annotated[int, at_least(1)] | None, optional("INT", "64; of several labels 8, or for a walk 1")
+    ] = None
+    """How many images to draw, of each label if there is --label. A .gif or .mp4 walks through so many."""
     seed: Annotated[int, at_least(0)] = 0
     """The seed of the latents. The same seed gives the same images; with a smaller --count, the first of them."""
     out: Annotated[Path, tyro.conf.arg(metavar="NAME.{png,gif,mp4,npz}")] = Path("fakes.png")
@@ -49,107 +56,175 @@ class Options(Checked):
             self.reject("out", "a name that ends in .png (a grid), .npz (arrays), .gif or .mp4 (animations)")
         if self.individual and self.out.suffix != ".png":
             raise InputError("--individual writes .png files: give --out a name that ends in .png.")
-        if self.out.suffix in ANIMATIONS and self.count < 2:
-            raise InputError(f"--count is {self.count}, but an animation walks between at least 2 images.")
 
 
-def latent_batches(generator: "keras.Model", count: int, seed: int) -> Iterator[np.ndarray]:
-    """Draw `count` latent vectors from N(0, 1), in batches of float32 (n, latent_dim).
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What to draw with which generator."""
 
-    A batch is small enough for its images to fit into memory at any image size. The vectors do not depend on the batch
-    size.
+    generator: "keras.Model"
+    count: int  # images; of each label, if there are some
+    seed: int = 0
+    shares: Sequence[float] = ()  # how frequent each class is in the data; empty if the generator is not conditional
+    labels: Sequence[int] = ()  # classes to draw; empty is any, as frequent as in the data
+
+    @property
+    def total(self) -> int:
+        """The number of images."""
+        return self.count * max(1, len(self.labels))
+
+    def latents(self) -> Iterator[np.ndarray]:
+        """`count` latent vectors from N(0, 1), in batches of float32 (n, latent_dim).
+
+        A batch is small enough for its images to fit into memory at any image size. The vectors do not depend on the
+        batch size.
+        """
+        random = np.random.default_rng(self.seed)
+        height, width, _ = self.generator.output_shape[1:]
+        batch = max(1, min(MAX_BATCH, 2**24 // (height * width)))
+        for begin in range(0, self.count, batch):
+            shape = min(batch, self.count - begin), self.generator.input_shape[1] - len(self.shares)
+            yield random.standard_normal(shape).astype(np.float32)
+
+    def inputs(self) -> Iterator[np.ndarray]:
+        """The generator's inputs, in batches of float32 (n, latent_dim + classes): the same latents for each label."""
+        from gan_tf.gan import random_labels, with_labels
+
+        if not len(self.shares):
+            yield from self.latents()
+            return
+        any_label = [] if self.labels else [random_labels(self.count, self.shares, self.seed)]
+        for labels in [np.full(self.count, label) for label in self.labels] or any_label:
+            begin = 0
+            for batch in self.latents():
+                chosen = labels[begin : begin + len(batch)]
+                yield with_labels(batch, chosen, len(self.shares)).astype(np.float32)
+                begin += len(batch)
+
+    def images(self) -> Iterator[np.ndarray]:
+        """The images of `inputs`, in batches of uint8 (n, height, width, channels)."""
+        from gan_tf.gan import sample
+
+        return (sample(self.generator, inputs) for inputs in self.inputs())
+
+
+def walk(request: Request, steps: int = 16) -> np.ndarray:
+    """A closed walk through the images of a request: uint8 (total * steps, height, width, channels).
+
+    It visits each latent, and there each label that was asked for. It takes `steps` steps from one stop to the next:
+    between latents by spherical interpolation (Shoemake 1985), as points on a straight line would be closer to the
+    origin than any latent seen in training (White 2016, arXiv:1609.04468), and between labels along a straight line.
     """
-    random = np.random.default_rng(seed)
-    height, width, _ = generator.output_shape[1:]
-    batch = max(1, min(MAX_BATCH, 2**24 // (height * width)))
-    for begin in range(0, count, batch):
-        shape = (min(batch, count - begin), generator.input_shape[1])
-        yield random.standard_normal(shape).astype(np.float32)
-
-
-def fakes(generator: "keras.Model", count: int, seed: int) -> Iterator[np.ndarray]:
-    """Generate the images of `latent_batches`, in batches of uint8 (n, height, width, channels)."""
     from gan_tf.gan import sample
 
-    return (sample(generator, latents) for latents in latent_batches(generator, count, seed))
-
-
-def walk(generator: "keras.Model", count: int, seed: int, steps: int = 16) -> np.ndarray:
-    """Generate a closed walk through `count` random latents: uint8 (count * steps, height, width, channels).
-
-    The walk takes `steps` steps from one latent to the next by spherical interpolation (Shoemake 1985). Points on a
-    straight line would be closer to the origin than any latent seen in training (White 2016, arXiv:1609.04468).
-    """
-    from gan_tf.gan import sample
-
+    stops = np.concatenate(list(request.inputs())).astype(float)
+    stops = np.concatenate([stops[i :: request.count] for i in range(request.count)])  # All labels of a latent.
     t = np.arange(steps)[:, np.newaxis] / steps
-    legs = []
-    stops = np.random.default_rng(seed).standard_normal((count, generator.input_shape[1]))
+    size, legs = stops.shape[1] - len(request.shares), []
     for a, b in zip(stops, np.roll(stops, -1, axis=0), strict=True):
-        angle = np.arccos(np.clip(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)), -1, 1))
-        legs.append((np.sin((1 - t) * angle) * a + np.sin(t * angle) * b) / np.sin(angle))
-    return sample(generator, np.concatenate(legs))
+        labels = (1 - t) * a[size:] + t * b[size:]
+        legs.append(np.concatenate([slerp(a[:size], b[:size], t), labels], axis=1))
+    return sample(request.generator, np.concatenate(legs))
 
 
-def write_npz(path: Path, generator: "keras.Model", count: int, seed: int) -> None:
-    """Write the arrays `images` and `latents` in the format of np.savez, one batch at a time."""
+def slerp(a: np.ndarray, b: np.ndarray, t: np.ndarray) -> np.ndarray:
+    """The points (steps, d) on the arc from `a` to `b`, (d,) each, at the shares `t` (steps, 1) of its length."""
+    angle = np.arccos(np.clip(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)), -1, 1))
+    if angle < 1e-6:
+        return np.broadcast_to(a, (len(t), len(a)))
+    return (np.sin((1 - t) * angle) * a + np.sin(t * angle) * b) / np.sin(angle)
+
+
+def write_npz(path: Path, request: Request) -> None:
+    """Write the arrays `images` and `inputs` in the format of np.savez, one batch at a time."""
+    generator = request.generator
     arrays = {
-        "images": (np.uint8, generator.output_shape[1:], fakes(generator, count, seed)),
-        "latents": (np.float32, generator.input_shape[1:], latent_batches(generator, count, seed)),
+        "images": (np.uint8, generator.output_shape[1:], request.images()),
+        "inputs": (np.float32, generator.input_shape[1:], request.inputs()),
     }
     with zipfile.ZipFile(path, "w") as archive:
         for name, (dtype, shape, batches) in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
-                header = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": (count, *shape)}
+                header = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": (request.total, *shape)}
                 np.lib.format.write_array_header_1_0(file, header)
                 for batch in batches:
                     file.write(batch.tobytes())
 
 
-def write_grid(path: Path, generator: "keras.Model", count: int, seed: int) -> None:
-    """Write all images as one picture. Raises InputError if it would be too large for image viewers."""
+def write_grid(path: Path, request: Request) -> None:
+    """Write all images as one picture, with a row for each of several labels. Raises InputError if it would be too
+    large for image viewers."""
     from gan_tf.run import plots
 
-    height, width, channels = generator.output_shape[1:]
-    if count * height * width * channels * plots.display_scale(max(height, width)) ** 2 > MAX_GRID:
-        raise InputError(f"A grid of {count:,} images is too large for image viewers: use .npz or --individual.")
-    plots.save_png(path, plots.grid(np.concatenate(list(fakes(generator, count, seed)))))
+    height, width, channels = request.generator.output_shape[1:]
+    if request.total * height * width * channels * plots.display_scale(max(height, width)) ** 2 > MAX_GRID:
+        raise InputError(
+            f"A grid of {request.total:,} images is too large for image viewers: use .npz or --individual."
+        )
+    columns = request.count if len(request.labels) > 1 else None
+    plots.save_png(path, plots.grid(np.concatenate(list(request.images())), columns=columns))
 
 
-def write_walk(path: Path, generator: "keras.Model", count: int, seed: int) -> None:
-    """Write a walk as an animation, enlarged to about 256 pixels."""
+def write_walk(path: Path, request: Request) -> None:
+    """Write a walk as an animation, enlarged to about 256 pixels. Raises InputError if there is only one image."""
     from gan_tf.run import plots
 
-    scale = max(1, 256 // max(generator.output_shape[1:3]))
-    frames = [plots.grid(frame[np.newaxis], scale=scale) for frame in walk(generator, count, seed)]
+    if request.total < 2:
+        raise InputError("--count is 1, but an animation walks between at least 2 images.")
+    scale = max(1, 256 // max(request.generator.output_shape[1:3]))
+    frames = [plots.grid(frame[np.newaxis], scale=scale) for frame in walk(request)]
     plots.save_animation(path, frames, seconds=0.05, hold=0)
 
 
-def write_individually(path: Path, generator: "keras.Model", count: int, seed: int) -> None:
+def write_individually(path: Path, request: Request) -> None:
     """Write each image as a picture of its own, numbered from 0."""
     from gan_tf.run.folder import save_picture
 
-    images = (image for batch in fakes(generator, count, seed) for image in batch)
+    images = (image for batch in request.images() for image in batch)
     for number, image in enumerate(images):
         save_picture(path.with_name(f"{path.stem}_{number:05d}.png"), image)
 
 
-def write(options: Options) -> None:
-    """Draw the images and write them. Raises InputError."""
+def find_labels(wanted: Sequence[str], names: Sequence[str], run: Path) -> list[int]:
+    """The indices of the wanted labels among `names`, those of a run. Raises InputError for an unknown one, and if the
+    run has none."""
+    if wanted and not names:
+        raise InputError(f"{run} is not conditional, so it cannot be told what to draw: leave --label out.")
+    if tuple(wanted) == ("all",):
+        return list(range(len(names)))
+    for name in wanted:
+        if name not in names:
+            raise InputError(f"{run} has no label {name!r}; its labels are {', '.join(names)}. Or use --label all.")
+    return [names.index(name) for name in wanted]
+
+
+def make_request(options: Options) -> Request:
+    """What the options ask for, with the run's generator. Raises InputError."""
+    from gan_tf.run.folder import Run
+
+    run = Run.open(options.run)
+    classes = run.read_classes()
+    labels = find_labels(options.label, list(classes), options.run)
+    default = 64 if len(labels) < 2 else 1 if options.out.suffix in ANIMATIONS else 8
+    return Request(run.load_generator(), options.count or default, options.seed, list(classes.values()), labels)
+
+
+def write(options: Options) -> Request:
+    """Draw the images, write them and return what was asked for. Raises InputError."""
     from gan_tf.common.files import atomic_write
     from gan_tf.run import plots
-    from gan_tf.run.folder import Run
 
     if options.out.suffix == ".mp4" and not plots.can_write_mp4():
         raise InputError(plots.MP4_NEEDS_PYAV)
-    generator = Run.open(options.run).load_generator()
+    request = make_request(options)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     if options.individual:
-        write_individually(options.out, generator, options.count, options.seed)
-        return
+        write_individually(options.out, request)
+        return request
     writers = {".png": write_grid, ".npz": write_npz, ".gif": write_walk, ".mp4": write_walk}
     with atomic_write(options.out) as temporary:
-        writers[options.out.suffix](temporary, generator, options.count, options.seed)
+        writers[options.out.suffix](temporary, request)
+    return request
 
 
 def parse(argv: list[str]) -> Options:
@@ -162,11 +237,11 @@ def main(argv: list[str] | None = None) -> None:
     with exit_on_input_error():
         options = parse(sys.argv[1:] if argv is None else argv)
         try:
-            write(options)
+            drawn = write(options)
         except OSError as error:
             raise InputError(f"{options.out} could not be written ({error.strerror or error}).") from error
         shown = options.out.with_stem(f"{options.out.stem}_*") if options.individual else options.out
-        print(f"{options.count:,} images: {shown}")
+        print(f"{drawn.total:,} images: {shown}")
 
 
 if __name__ == "__main__":

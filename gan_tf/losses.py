@@ -121,8 +121,9 @@ def chance_losses(name: str) -> tuple[float, float]:
     return float(loss.discriminator(zero, zero)), float(generator)
 
 
-def squared_gradient_norms(discriminator: Callable[..., tf.Tensor], images: tf.Tensor) -> tf.Tensor:
-    """The squared norm of the gradient of the summed logits with respect to each image of (N, ...): (N,).
+def squared_gradient_norms(judge: Callable[[tf.Tensor], tf.Tensor], images: tf.Tensor) -> tf.Tensor:
+    """The squared norm of the gradient of the summed logits with respect to each image of (N, ...): (N,). `judge` maps
+    images to logits (N, 1).
 
     Where the discriminator treats images one by one, the sum's gradient holds each logit's own. With minibatch
     standard deviation or batch normalisation, logits depend on the whole batch, and the gradient includes an image's
@@ -130,21 +131,21 @@ def squared_gradient_norms(discriminator: Callable[..., tf.Tensor], images: tf.T
     """
     with tf.GradientTape() as tape:
         tape.watch(images)
-        logits = tf.reduce_sum(discriminator(images, training=True))
+        logits = tf.reduce_sum(judge(images))
     return tf.reduce_sum(tape.gradient(logits, images) ** 2, axis=range(1, len(images.shape)))
 
 
-def zero_centred_penalty(discriminator: Callable[..., tf.Tensor], images: tf.Tensor) -> tf.Tensor:
+def zero_centred_penalty(judge: Callable[[tf.Tensor], tf.Tensor], images: tf.Tensor) -> tf.Tensor:
     """The mean of `squared_gradient_norms`; 0 where the discriminator is flat, as it is once the fakes match the data.
 
     gamma / 2 times this is added to the discriminator's loss: R1 at real images, R2 at fakes (Mescheder et al. 2018,
     arXiv:1801.04406, eq. 9 and 10).
     """
-    return tf.reduce_mean(squared_gradient_norms(discriminator, images))
+    return tf.reduce_mean(squared_gradient_norms(judge, images))
 
 
 def gradient_penalty(
-    discriminator: Callable[..., tf.Tensor], reals: tf.Tensor, fakes: tf.Tensor, seed: tf.Tensor
+    judge: Callable[[tf.Tensor], tf.Tensor], reals: tf.Tensor, fakes: tf.Tensor, seed: tf.Tensor
 ) -> tf.Tensor:
     """The mean of (gradient norm - 1)^2 at a random point between each real image and a fake, (N, ...) both.
 
@@ -153,4 +154,4 @@ def gradient_penalty(
     shape = (tf.shape(reals)[0], *[1] * (len(reals.shape) - 1))
     between = reals + tf.random.stateless_uniform(shape, seed) * (fakes - reals)
     # The small constant keeps the square root differentiable at 0.
-    return tf.reduce_mean((tf.sqrt(squared_gradient_norms(discriminator, between) + 1e-12) - 1.0) ** 2)
+    return tf.reduce_mean((tf.sqrt(squared_gradient_norms(judge, between) + 1e-12) - 1.0) ** 2)

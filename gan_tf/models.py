@@ -54,9 +54,11 @@ def make_generator(
     latent_dim: int = 64,
     width: int = 64,
     precision: str = "float32",
+    classes: int = 0,
     seed: int | None = None,
 ) -> keras.Sequential:
     """A network from latents (N, latent_dim), drawn from N(0, 1), to images (N, height, width, channels) in [-1, 1].
+    With classes, from latents and one-hot labels, (N, latent_dim + classes).
 
     It starts at 3 to 7 pixels and doubles the side up to the image's. The last doubling has 32 input channels, and each
     earlier one twice as many as the next, up to `width`. Raises ValueError for a side not in config.SIZES.
@@ -65,7 +67,7 @@ def make_generator(
     *hidden, widest = channels(side, 7, 32, width)
     base = side // 2 ** (len(hidden) + 1)
     model = keras.Sequential(name="generator")
-    model.add(keras.Input((latent_dim,)))
+    model.add(keras.Input((latent_dim + classes,)))
     # No bias before batch normalisation, which would subtract it again.
     model.add(layers.Dense(base * base * widest, use_bias=False, kernel_initializer=kernel(), **kind))
     model.add(layers.Reshape((base, base, widest), **kind))
@@ -91,9 +93,11 @@ def make_discriminator(
     minibatch_std: bool = False,
     spectral_norm: bool = False,
     precision: str = "float32",
+    classes: int = 0,
     seed: int | None = None,
 ) -> keras.Sequential:
     """A network from images (N, height, width, channels) in [-1, 1] to one logit each, (N, 1); positive means real.
+    With classes, to one logit per class, (N, classes); positive means a real image of that class.
 
     It halves the side until 3 or 4 pixels are left. The first halving has 16 output channels, and each further one
     twice as many, up to `width`. There is no sigmoid, because the losses take logits, and no normalisation, so a
@@ -113,7 +117,7 @@ def make_discriminator(
     if minibatch_std:
         model.add(minibatch_deviation(model.output_shape[1:]))
     model.add(layers.Flatten(**kind))
-    model.add(dense(1, kernel_initializer=kernel(), dtype="float32"))
+    model.add(dense(max(1, classes), kernel_initializer=kernel(), dtype="float32"))
     return model
 
 

@@ -160,7 +160,8 @@ def announce(run: "Run", job: "Job", gan: "GAN", per_epoch: int) -> None:
     size = "x".join(map(str, images.shape))
     print(f"data           {len(images):,} images of {size}: {images.name}{labels} ({images.source})")
     print(f"device         {device()}")
-    print(f"generator      {gan.generator.count_params():,} parameters, from {config.latent_dim} random numbers")
+    told = f" and one of {gan.classes} labels" if gan.classes else ""
+    print(f"generator      {gan.generator.count_params():,} parameters, from {config.latent_dim} random numbers{told}")
     print(f"discriminator  {gan.discriminator.count_params():,} parameters")
     print(f"steps          {config.epochs} epochs of {per_epoch}, on {config.batch_size * config.d_steps} images each")
     if len(job.phases) > 1:
@@ -246,10 +247,8 @@ def train(argv: list[str]) -> None:
 
 def train_in(run: "Run", job: "Job", tensorboard: bool) -> None:
     """Train from the newest checkpoint of a locked run, and make its pictures."""
-    import numpy as np
-
     from gan_tf.common.files import remove_partial_files
-    from gan_tf.data.images import steps_per_epoch
+    from gan_tf.data.images import class_shares, steps_per_epoch
     from gan_tf.run import callbacks, plots
     from gan_tf.run.build import build_gan
     from gan_tf.run.checkpoints import CheckpointStore
@@ -258,7 +257,8 @@ def train_in(run: "Run", job: "Job", tensorboard: bool) -> None:
 
     config, images = job.config, job.images
     remove_partial_files(run.folder)
-    gan, per_epoch = build_gan(config, images.shape, job.phases), steps_per_epoch(images, config)
+    classes = len(class_shares(images, config))
+    gan, per_epoch = build_gan(config, images.shape, job.phases, classes), steps_per_epoch(images, config)
     store = CheckpointStore(gan, run.checkpoints)
     store.restore_or_begin()
     first = int(gan.step)
@@ -266,10 +266,10 @@ def train_in(run: "Run", job: "Job", tensorboard: bool) -> None:
         raise InputError(f"--epochs is {config.epochs}, but {run.folder} has done {first // per_epoch}: ask for more.")
     run.record_start(config, job.phases, first)
     run.cut_history(first // per_epoch)
-    save_picture(run.reals_png, plots.grid(images.images[: callbacks.GRID], columns=8))
+    reals = images.images[: callbacks.COLUMNS * callbacks.ROWS]
+    save_picture(run.reals_png, plots.grid(reals, columns=callbacks.COLUMNS))
     announce(run, job, gan, per_epoch)
-    latents = np.random.default_rng(config.seed).standard_normal((callbacks.GRID, config.latent_dim))
-    watchers = callbacks.make_callbacks(run, store, images, config, latents, tensorboard)
+    watchers = callbacks.make_callbacks(run, store, images, config, tensorboard)
     progress, checkpoint = watchers[0], watchers[-1]
     began = time.perf_counter()
     try:

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import shutil
 
@@ -5,6 +6,7 @@ import numpy as np
 import pytest
 
 from gan_tf import evaluate, train
+from gan_tf.generate import Request
 from gan_tf.measure import features, report
 from gan_tf.run import plots
 from gan_tf.run.folder import Run
@@ -137,8 +139,38 @@ def test_the_closest_fakes_stand_above_their_originals(run, monkeypatch):
     _, config, images, _ = evaluate.reopen(evaluate.Options(run.folder))
     train_rows, _ = report.train_holdout_split(images, config)
     copied = images.images[np.resize(train_rows, 200)]
-    monkeypatch.setattr("gan_tf.generate.fakes", lambda generator, count, seed: [copied[:count]])
+    monkeypatch.setattr("gan_tf.generate.Request.images", lambda request: [copied[: request.count]])
     evaluate.main([str(run.folder), "--count", "70"])
     picture = plots.open_png(run.copies_png)
     np.testing.assert_array_equal(picture[2:58], picture[60:116])
     assert run.read_metrics()["evaluation"]["fakes"]["copying_ratio"]["mean"] < 1e-3
+
+
+def test_a_conditional_run_is_measured_label_by_label(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(features, "STEPS", 300)
+    monkeypatch.setattr(report, "baselines", lambda real: {})
+    run = Run(tmp_path / "run")
+    options = ["--label", "0", "1", "7", "--conditional", "--epochs", "4", "--steps-per-epoch", "100"]
+    train.main([*options, "--run", str(run.folder)])
+    evaluate.main([str(run.folder)])
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+    head = lines.index("| label | drawn as asked / real images | Frechet distance / floor | coverage / floor |")
+    assert [line.split(" |")[0] for line in lines[head + 2 :]] == ["| 0", "| 1", "| 7"]
+    labels = run.read_metrics()["labels"]
+    for name in "017":
+        fakes, real = labels[name]["as_asked"]
+        assert 0.6 < fakes <= 1 and 0.8 < real <= 1
+        distance, floor = labels[name]["frechet_distance"]
+        assert 0 < floor < distance
+        coverage, ceiling = labels[name]["coverage"]
+        assert 0 < coverage < ceiling <= 1
+    # The same generator, told another label than the one that is measured.
+    draw = Request.inputs
+
+    def draw_another(request):
+        return draw(dataclasses.replace(request, labels=[(label + 1) % 3 for label in request.labels]))
+
+    monkeypatch.setattr(Request, "inputs", draw_another)
+    evaluate.main([str(run.folder)])
+    wrong = run.read_metrics()["labels"]
+    assert all(wrong[name]["as_asked"][0] < 0.3 and wrong[name]["as_asked"][1] > 0.8 for name in "017")

@@ -23,9 +23,9 @@ def squares():
 
 
 def make_gan(learning_rate=2e-3, beta_1=0.0, spectral_norm=False, minibatch_std=False, shape=SHAPE, **options):
-    seed = options.get("seed", 3)
-    generator = make_generator(shape, latent_dim=8, width=16, seed=seed)
-    discriminator = make_discriminator(shape, 16, minibatch_std, spectral_norm, seed=seed)
+    seed, classes = options.get("seed", 3), options.get("classes", 0)
+    generator = make_generator(shape, latent_dim=8, width=16, classes=classes, seed=seed)
+    discriminator = make_discriminator(shape, 16, minibatch_std, spectral_norm, classes=classes, seed=seed)
     gan = GAN(generator, discriminator, **{"seed": seed, **options})
     gan.compile(*(keras.optimizers.Adam(learning_rate, beta_1=beta_1, beta_2=0.99) for _ in range(2)))
     return gan
@@ -42,8 +42,19 @@ def same(a, b):
 def draw(gan, count=4):
     """Fakes, and the tape that they were made under."""
     with tf.GradientTape() as drawing:
-        fakes = gan.generator(gan.latents(count, 0), training=True)
+        fakes = gan.generator(tf.concat([gan.latents(count, 0), labels(gan, count)], axis=1), training=True)
     return fakes, drawing
+
+
+def generator_step(gan, reals):
+    """The generator's step on new fakes."""
+    fakes, drawing = draw(gan)
+    return gan.generator_step(reals, fakes, labels(gan), drawing, gan.step_seed(0))
+
+
+def labels(gan, count=4):
+    """One-hot labels of a batch."""
+    return tf.one_hot(np.arange(count) % max(1, gan.classes), gan.classes)
 
 
 def batches(pixels, size=4):
@@ -66,6 +77,8 @@ SWITCHES = [
     {"augment": ("color", "translation", "cutout"), "flip": True},
     {"label_smoothing": 0.1},
     {"ema": 0.0, "d_steps": 2},
+    {"classes": 3},
+    {"classes": 3, "r1": 1.0, "minibatch_std": True, "loss": "relativistic"},
 ]
 
 
@@ -75,10 +88,10 @@ def test_each_players_step_leaves_the_other_bit_identical(switches, squares):
     reals = to_unit_range(squares[:4])
     fakes, drawing = draw(gan)
     generator, discriminator = weights(gan.generator), weights(gan.discriminator)
-    gan.discriminator_step(reals, fakes, gan.step_seed(0))
+    gan.discriminator_step(reals, fakes, labels(gan), gan.step_seed(0))
     assert same(weights(gan.generator), generator) and not same(weights(gan.discriminator), discriminator)
     discriminator = weights(gan.discriminator)
-    gan.generator_step(reals, fakes, drawing, gan.step_seed(0))
+    gan.generator_step(reals, fakes, labels(gan), drawing, gan.step_seed(0))
     assert not same(weights(gan.generator), generator) and same(weights(gan.discriminator), discriminator)
 
 
@@ -94,7 +107,7 @@ def test_the_generators_gradient_is_that_of_one_tape_over_both_networks(squares)
         variable.assign(value)
     expected = [w.numpy() - g.numpy() for w, g in zip(gan.generator.trainable_variables, gradients, strict=True)]
     fakes, drawing = draw(gan)
-    step = gan.generator_step(to_unit_range(squares[:4]), fakes, drawing, gan.step_seed(0))
+    step = gan.generator_step(to_unit_range(squares[:4]), fakes, labels(gan), drawing, gan.step_seed(0))
     for variable, value in zip(gan.generator.trainable_variables, expected, strict=True):
         np.testing.assert_allclose(variable, value, atol=1e-6)
     assert float(step["gradient"]) == pytest.approx(float(tf.linalg.global_norm(gradients)), rel=1e-5)
@@ -104,9 +117,9 @@ def test_each_loss_falls_while_the_other_player_stands_still(squares):
     gan = make_gan()
     reals = to_unit_range(squares[:4])
     fakes, _ = draw(gan)
-    d_losses = [float(gan.discriminator_step(reals, fakes, gan.step_seed(0))["loss"]) for _ in range(20)]
+    d_losses = [float(gan.discriminator_step(reals, fakes, labels(gan), gan.step_seed(0))["loss"]) for _ in range(20)]
     assert d_losses[-1] < 0.5 * d_losses[0]
-    g_losses = [float(gan.generator_step(reals, *draw(gan), gan.step_seed(0))["loss"]) for _ in range(20)]
+    g_losses = [float(generator_step(gan, reals)["loss"]) for _ in range(20)]
     assert g_losses[-1] < 0.5 * g_losses[0]
 
 
@@ -193,7 +206,7 @@ def test_two_models_of_ones_own_with_dropout_and_batch_normalisation(squares):
     gan.fit(squares, epochs=2, verbose=0)
     assert gan.predict(np.zeros((3, 5), np.float32), verbose=0).shape == (3, *SHAPE)
     reals, fakes = to_unit_range(squares[:4]), draw(gan)[0]
-    real_logits, _ = gan.logits(tf.ones_like(reals), fakes)
+    real_logits, _ = gan.logits(tf.ones_like(reals), fakes, labels(gan, len(reals)))
     assert np.ptp(real_logits.numpy()) < np.ptp(gan.discriminator(tf.concat([reals, fakes], 0)).numpy()) + 10
     assert gan_module.mixes_batch(discriminator)
 
@@ -265,7 +278,7 @@ def test_d_steps_are_that_many_updates_each_on_new_reals_and_new_fakes(squares, 
     monkeypatch.setattr(
         GAN,
         "discriminator_step",
-        lambda self, reals, fakes, seed: seen.append((reals, fakes)) or update(self, reals, fakes, seed),
+        lambda self, reals, fakes, *rest: seen.append((reals, fakes)) or update(self, reals, fakes, *rest),
     )
     gan = make_gan(d_steps=3)
     gan.train_step(tf.constant(squares[:12]))
@@ -385,7 +398,7 @@ def test_r1_is_lazy_and_weighted_and_the_gradient_penalty_is_neither(squares):
         gan, found = make_gan(penalty_every=3, **options), []
         for step in range(7):
             gan.step.assign(step)
-            found.append(float(gan.penalties(reals, fakes, gan.step_seed(0))))
+            found.append(float(gan.penalties(reals, fakes, labels(gan, len(reals)), gan.step_seed(0))))
         return found, gan
 
     lazy, gan = penalties(r1=2.0)
@@ -402,7 +415,7 @@ def test_r2_is_r1_at_fakes_and_penalties_add_up(squares):
 
     def penalty(**options):
         gan = make_gan(penalty_every=1, **options)
-        return float(gan.penalties(reals, fakes, gan.step_seed(0))), gan
+        return float(gan.penalties(reals, fakes, labels(gan, len(reals)), gan.step_seed(0))), gan
 
     at_reals, gan = penalty(r1=2.0)
     at_fakes, _ = penalty(r2=2.0)
@@ -432,7 +445,7 @@ def test_a_paired_generator_sees_the_reals_that_its_fakes_are_paired_with(square
         moved = []
         for shown in (reals, -reals):
             gan = make_gan(loss=loss)
-            gan.generator_step(shown, *draw(gan), gan.step_seed(0))
+            generator_step(gan, shown)
             moved.append(weights(gan.generator))
         assert same(*moved) == (loss == "hinge")
 
@@ -440,7 +453,7 @@ def test_a_paired_generator_sees_the_reals_that_its_fakes_are_paired_with(square
 def test_with_minibatch_deviation_fakes_are_not_compared_with_reals():
     gan = make_gan(minibatch_std=True)
     reals, fakes = tf.ones((4, *SHAPE)), tf.random.stateless_uniform((4, *SHAPE), (1, 2), -1, 1)
-    real_logits, fake_logits = gan.logits(reals, fakes)
+    real_logits, fake_logits = gan.logits(reals, fakes, labels(gan, len(reals)))
     np.testing.assert_allclose(real_logits, gan.discriminator(reals), atol=1e-6)
     np.testing.assert_allclose(fake_logits, gan.discriminator(fakes), atol=1e-6)
     together = gan.discriminator(tf.concat([reals, fakes], 0))
@@ -457,3 +470,77 @@ def test_two_steps_with_everything_switched_on(size):
     history = gan.fit(pixels, batch_size=4, verbose=0).history
     assert all(np.isfinite(values).all() for values in history.values())
     assert not any(np.array_equal(a, b) for a, b in zip(before, weights(gan.generator), strict=True))
+
+
+@pytest.fixture
+def halves():
+    """Two classes, uint8 (24, 28, 28, 1) and labels (24,): a bright square on the left (0) or on the right (1)."""
+    pixels, labels = np.zeros((24, *SHAPE), np.uint8), np.arange(24) % 2
+    shades = np.random.default_rng(0).integers(200, 256, (24, 12, 8, 1))
+    for image, label, shade in zip(pixels, labels, shades, strict=True):
+        left = 16 if label else 4
+        image[8:20, left : left + 8] = shade
+    return pixels, labels
+
+
+CONDITIONAL = [
+    *({"loss": loss} for loss in LOSSES),
+    {"d_steps": 2, "augment": ("translation",)},
+    {"r1": 1.0, "r2": 1.0, "spectral_norm": True},
+]
+
+
+@pytest.mark.parametrize("switches", CONDITIONAL, ids=str)
+def test_a_conditional_generator_draws_what_it_is_told(switches, halves):
+    pixels, labels = (np.concatenate([part] * 10) for part in halves)
+    gan = make_gan(learning_rate=5e-3, ema=0.9, classes=2, **switches)
+    gan.fit(pixels, labels, epochs=5 * gan.d_steps, batch_size=8 * gan.d_steps, verbose=0)
+    latents = np.random.default_rng(0).standard_normal((16, 8))
+    for label, (bright, dark) in enumerate([(slice(4, 12), slice(16, 24)), (slice(16, 24), slice(4, 12))]):
+        drawn = sample(gan.ema_generator, gan_module.with_labels(latents, np.full(16, label), 2))[:, 8:20]
+        assert drawn[:, :, bright].mean() > 2 * drawn[:, :, dark].mean(), f"label {label}"
+
+
+def test_each_fake_has_the_label_of_the_real_image_beside_it(halves, monkeypatch):
+    gan, seen, told = make_gan(classes=3, d_steps=2), [], []
+    update, generate = GAN.discriminator_step, gan.generator.call
+
+    def watched(self, reals, fakes, labels, seed):
+        seen.append(labels.numpy())
+        return update(self, reals, fakes, labels, seed)
+
+    monkeypatch.setattr(GAN, "discriminator_step", watched)
+    monkeypatch.setattr(gan.generator, "call", lambda x, **options: told.append(x.numpy()) or generate(x, **options))
+    gan.train_step((tf.constant(halves[0][:8]), tf.constant([0, 1, 2, 0, 2, 2, 1, 0])))
+    np.testing.assert_array_equal(np.concatenate(seen).argmax(axis=1), [0, 1, 2, 0, 2, 2, 1, 0])
+    np.testing.assert_array_equal(np.concatenate(told)[:, 8:], np.concatenate(seen))
+
+
+def test_a_label_trains_its_own_output_of_the_discriminator_only(halves):
+    gan = make_gan(classes=3)
+    kernel = gan.discriminator.layers[-1].kernel
+    before = kernel.numpy()
+    gan.train_step((tf.constant(halves[0][:4]), tf.constant([1, 1, 1, 1])))
+    moved = np.abs(kernel.numpy() - before).max(axis=0) > 0
+    np.testing.assert_array_equal(moved, [False, True, False])
+
+
+def test_labels_are_needed_where_there_are_classes_and_outputs_for_each(halves):
+    pixels, labels = halves
+    with pytest.raises(ValueError, match=r"learns from images and labels: fit\(images, labels\)"):
+        make_gan(classes=2).fit(pixels, verbose=0)
+    with pytest.raises(ValueError, match="has 1 outputs, but with classes=2 it needs 2: one logit per class"):
+        GAN(make_generator(SHAPE, classes=2), make_discriminator(SHAPE), classes=2)
+    gan = make_gan(classes=2)
+    history = gan.fit(pixels, labels, validation_data=(pixels, labels), batch_size=8, verbose=0).history
+    real = tf.sigmoid(tf.gather(gan.discriminator(to_unit_range(pixels)), labels, batch_dims=1))
+    assert history["val_D(x)"][-1] == pytest.approx(float(tf.reduce_mean(real)), rel=1e-4)
+
+
+def test_random_inputs_have_labels_as_often_as_asked():
+    inputs = gan_module.random_inputs(4000, 8, [0.7, 0.1, 0.2], seed=5)
+    assert inputs.shape == (4000, 11) and set(inputs[:, 8:].sum(axis=1)) == {1}
+    np.testing.assert_allclose(inputs[:, 8:].mean(axis=0), [0.7, 0.1, 0.2], atol=0.03)
+    # The latents are those of a generator without labels, and a smaller count gives the first of them.
+    np.testing.assert_array_equal(inputs[:, :8], gan_module.random_inputs(4000, 8, seed=5))
+    np.testing.assert_array_equal(gan_module.random_inputs(9, 8, [0.7, 0.1, 0.2], seed=5)[:, 8:], inputs[:9, 8:])

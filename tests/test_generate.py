@@ -1,3 +1,4 @@
+import dataclasses
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from gan_tf.config import Config
 from gan_tf.data.registry import load
 from gan_tf.gan import sample
 from gan_tf.run import plots
-from gan_tf.run.build import build_gan
+from gan_tf.run.build import build_for, build_gan
 from gan_tf.run.folder import Run
 from gan_tf.run.loop import train_epochs
 
@@ -37,7 +38,7 @@ def run(folder, out, *options):
 
 def arrays(path):
     with np.load(path) as loaded:
-        return loaded["images"], loaded["latents"]
+        return loaded["images"], loaded["inputs"]
 
 
 def test_npz_has_the_images_and_the_latents_that_made_them(folder, tmp_path):
@@ -57,9 +58,9 @@ def test_the_same_seed_gives_the_same_images_and_a_smaller_count_the_first_of_th
 
 def test_latents_do_not_depend_on_the_batch_size(folder, monkeypatch):
     generator = Run(folder).load_generator()
-    whole = next(generate.latent_batches(generator, 10, 0))
+    whole = next(generate.Request(generator, 10).latents())
     monkeypatch.setattr(generate, "MAX_BATCH", 4)
-    parts = list(generate.latent_batches(generator, 10, 0))
+    parts = list(generate.Request(generator, 10).latents())
     assert [part.shape for part in parts] == [(4, 8), (4, 8), (2, 8)]
     np.testing.assert_array_equal(np.concatenate(parts), whole)
 
@@ -70,7 +71,7 @@ def test_memory_does_not_grow_with_the_count(folder, tmp_path, monkeypatch):
     peaks = []
     for count in (256, 1024):
         tracemalloc.start()
-        generate.write_npz(tmp_path / "a.npz", generator, count, seed=0)
+        generate.write_npz(tmp_path / "a.npz", generate.Request(generator, count))
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     images, latents = arrays(tmp_path / "a.npz")
@@ -112,7 +113,7 @@ def test_mp4_is_the_same_walk(folder, tmp_path):
     out = run(folder, tmp_path / "a.mp4", "--count", "2")
     assert out.read_bytes()[4:8] == b"ftyp"
     frames = iio.imread(out, plugin="pyav")
-    walk = generate.walk(Run(folder).load_generator(), 2, seed=0)
+    walk = generate.walk(generate.Request(Run(folder).load_generator(), 2))
     assert len(frames) == len(walk) == 32
     for frame, image in zip(frames, walk, strict=True):
         grid = plots.grid(image[np.newaxis], scale=9)
@@ -176,3 +177,72 @@ def test_a_folder_without_a_run_and_an_unwritable_file_get_one_sentence(folder, 
     (tmp_path / "file").write_text("")
     with pytest.raises(SystemExit, match="could not be written"):
         generate.main([str(folder), "--out", str(tmp_path / "file" / "a.png")])
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    """The folder of a conditional run on zeros, twos and nines."""
+    small = {"epochs": 1, "steps_per_epoch": 2, "batch_size": 4, "latent_dim": 8}
+    config = Config(dataset="digits", label=("2", "0", "9"), conditional=True, **small)
+    images = load(config)
+    run = Run.create(tmp_path_factory.mktemp("runs") / "told", config, images, None)
+    gan = build_for(images, config)
+    train_epochs(gan, images, config)
+    run.save_models(gan)
+    return run.folder
+
+
+def labels_of(path):
+    with np.load(path) as loaded:
+        return loaded["inputs"][:, 8:].argmax(axis=1), loaded["inputs"][:, :8], loaded["images"]
+
+
+def test_labels_are_drawn_as_asked_all_from_the_same_latents(told, tmp_path):
+    labels, latents, images = labels_of(run(told, tmp_path / "a.npz", "--label", "9", "0", "--count", "5"))
+    assert labels.tolist() == [2] * 5 + [0] * 5  # Their classes are 0, 2 and 9, in this order.
+    np.testing.assert_array_equal(latents[:5], latents[5:])
+    # A row for each label, a column for each latent.
+    picture = plots.open_png(run(told, tmp_path / "a.png", "--label", "9", "0", "--count", "5"))
+    np.testing.assert_array_equal(picture, plots.grid(images, columns=5))
+    everything, *_ = labels_of(run(told, tmp_path / "b.npz", "--label", "all"))
+    assert everything.tolist() == [0] * 8 + [1] * 8 + [2] * 8
+    one, *_ = labels_of(run(told, tmp_path / "c.npz", "--label", "2"))
+    assert one.tolist() == [1] * 64
+
+
+def test_without_a_label_all_are_drawn_as_often_as_in_the_data(told, tmp_path, monkeypatch):
+    labels, latents, _ = labels_of(run(told, tmp_path / "a.npz", "--count", "900"))
+    np.testing.assert_allclose(np.bincount(labels) / 900, list(Run(told).read_classes().values()), atol=0.05)
+    monkeypatch.setattr(generate, "MAX_BATCH", 64)
+    again, again_latents, _ = labels_of(run(told, tmp_path / "b.npz", "--count", "900"))
+    assert again.tolist() == labels.tolist() and np.array_equal(again_latents, latents)
+
+
+def test_a_walk_between_labels_keeps_the_latent(told, monkeypatch):
+    seen = []
+    monkeypatch.setattr("gan_tf.gan.sample", lambda generator, inputs: seen.append(inputs) or inputs)
+    request = generate.make_request(generate.parse([str(told), "--label", "0", "9", "--out", "a.gif"]))
+    assert request.total == 2
+    (inputs,) = [generate.walk(request, steps=4)]
+    assert len(inputs) == 8 and np.ptp(inputs[:, :8], axis=0).max() == 0
+    np.testing.assert_allclose(inputs[:, 8:].sum(axis=1), 1)
+    np.testing.assert_allclose(inputs[:, 10], [0, 0.25, 0.5, 0.75, 1, 0.75, 0.5, 0.25])
+    # Two latents: first all labels of one, then all labels of the other.
+    stops = generate.walk(dataclasses.replace(request, count=2), steps=1)
+    assert stops[:, 8:].argmax(axis=1).tolist() == [0, 2, 0, 2]
+    assert np.array_equal(stops[0, :8], stops[1, :8]) and not np.array_equal(stops[1, :8], stops[2, :8])
+
+
+@pytest.mark.parametrize(
+    "which, label, why",
+    [
+        ("told", "5", "has no label '5'; its labels are 0, 2, 9. Or use --label all."),
+        ("folder", "5", "is not conditional, so it cannot be told what to draw: leave --label out."),
+        ("folder", "all", "is not conditional"),
+    ],
+)
+def test_a_label_that_the_run_does_not_know(which, label, why, request, tmp_path):
+    with pytest.raises(SystemExit) as stopped:
+        run(request.getfixturevalue(which), tmp_path / "a.png", "--label", label)
+    assert str(stopped.value).startswith("gan_tf: ") and why in str(stopped.value)
+    assert not (tmp_path / "a.png").exists()

@@ -66,10 +66,10 @@ def test_r1_is_the_squared_gradient_at_each_real_image_on_its_own():
     weights = tf.constant(np.random.default_rng(0).standard_normal((2, 3, 1)), tf.float32)
     reals = tf.constant(np.random.default_rng(1).standard_normal((5, 2, 3, 1)), tf.float32)
 
-    def linear(images, training):
+    def linear(images):
         return tf.reduce_sum(weights * images, axis=(1, 2, 3))[:, None]
 
-    def quadratic(images, training):
+    def quadratic(images):
         return tf.reduce_sum(images**2, axis=(1, 2, 3))[:, None]
 
     assert float(zero_centred_penalty(linear, reals)) == pytest.approx(float(tf.reduce_sum(weights**2)), rel=1e-5)
@@ -80,7 +80,7 @@ def test_r1_is_the_squared_gradient_at_each_real_image_on_its_own():
 def test_r1_has_a_gradient_by_the_discriminators_weights():
     scale = tf.Variable(3.0)
     with tf.GradientTape() as tape:
-        penalty = zero_centred_penalty(lambda images, training: scale * tf.reduce_sum(images, axis=1), tf.ones((4, 2)))
+        penalty = zero_centred_penalty(lambda images: scale * tf.reduce_sum(images, axis=1), tf.ones((4, 2)))
     assert float(penalty) == pytest.approx(18)
     assert float(tape.gradient(penalty, scale)) == pytest.approx(12)
 
@@ -125,18 +125,18 @@ def test_gradient_penalty_of_a_critic_with_a_known_slope():
     reals, fakes = tf.random.stateless_normal((2, 5, 2, 3, 1), (1, 2))
     slope = float(tf.norm(weights))
 
-    def linear(images, training):
+    def linear(images):
         return tf.reduce_sum(weights * images, axis=(1, 2, 3))[:, None]
 
     assert float(gradient_penalty(linear, reals, fakes, (0, 1))) == pytest.approx((slope - 1) ** 2, rel=1e-4)
-    flat = gradient_penalty(lambda images, training: 0 * linear(images, training), reals, fakes, (0, 1))
+    flat = gradient_penalty(lambda images: 0 * linear(images), reals, fakes, (0, 1))
     assert float(flat) == pytest.approx(1, abs=1e-5)
 
 
 def test_gradient_penalty_looks_between_each_real_image_and_its_fake():
     seen = []
 
-    def critic(images, training):
+    def critic(images):
         seen.append(images.numpy())
         return tf.reduce_sum(images**2, axis=(1, 2, 3))
 

@@ -432,6 +432,7 @@ def test_no_fallback_makes_it_an_error(no_network, tmp_path):
         ("--dataset minst", "no data set 'minst' (did you mean mnist?); use one of digits, mnist"),
         ("--dataset ./minst", "minst does not exist; name a folder of pictures"),
         ("--digit 12", "digits has no label '12'; its labels are 0, 1, 2"),
+        ("--digit 5 --conditional", "digits has one label only, 5, so there is nothing to tell"),
         ("--image-size 30", "--image-size is 30, but it must be one of 28, 32, 64"),
         ("--epochs 0", "--epochs is 0"),
         ("--epochs -1", "--epochs is -1"),

@@ -16,6 +16,19 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True)
+class Classes:
+    """What a conditional GAN is told about a data set."""
+
+    names: tuple[str, ...]
+    labels: np.ndarray  # integers (N,), indices into names
+
+    @property
+    def shares(self) -> np.ndarray:
+        """How frequent each class is, (classes,); they add up to 1."""
+        return np.bincount(self.labels, minlength=len(self.names)) / len(self.labels)
+
+
+@dataclasses.dataclass(frozen=True)
 class ImageDataset:
     """Images with their labels and origin."""
 
@@ -42,6 +55,19 @@ class ImageDataset:
         """(height, width, channels) of one image."""
         _, height, width, channels = self.images.shape
         return height, width, channels
+
+    @functools.cached_property
+    def classes(self) -> "Classes":
+        """The labels that the images have, renumbered without gaps: those of a conditional GAN. Raises InputError for
+        fewer than two."""
+        used = np.unique(self.labels) if self.labels is not None else np.array([])
+        if len(used) < 2:
+            has = f"has one label only, {self.label_names[used[0]]}" if len(used) else "has no labels"
+            raise InputError(
+                f"{self.name} {has}, so there is nothing to tell a conditional GAN apart by: leave --conditional out, "
+                "or learn images with at least two labels (in a folder of your own, two subfolders)."
+            )
+        return Classes(tuple(self.label_names[i] for i in used), np.searchsorted(used, np.asarray(self.labels)))
 
     def filter_labels(self, names: tuple[str, ...]) -> "ImageDataset":
         """The images with one of these labels, in the same order; label_names stays. Raises InputError for an unknown
@@ -104,13 +130,19 @@ def train_holdout_split(images: ImageDataset, config: Config) -> tuple[np.ndarra
     return np.sort(order[count:]), np.sort(order[:count])
 
 
+def class_shares(images: ImageDataset, config: Config) -> np.ndarray:
+    """How frequent each class is that `config` tells a GAN about, (classes,); empty if it is not conditional."""
+    return images.classes.shares if config.conditional else np.zeros(0)
+
+
 def steps_per_epoch(images: ImageDataset, config: Config) -> int:
     """Training steps in an epoch: config.steps_per_epoch or, if that is 0, one pass over the training images."""
     return config.steps_per_epoch or len(train_holdout_split(images, config)[0]) // (config.batch_size * config.d_steps)
 
 
 def batches(images: ImageDataset, config: Config, start: int = 0) -> "tf.data.Dataset":
-    """The endless batches of a run from step `start` on: uint8 (d_steps * batch_size, height, width, channels).
+    """The endless batches of a run from step `start` on: uint8 (d_steps * batch_size, height, width, channels). With
+    config.conditional, each is a pair of these and their classes, int64 (d_steps * batch_size,).
 
     Each pass shuffles the training images with (seed, pass) and drops an incomplete last batch. The batch of a step
     therefore depends on seed and step only, and a resumed run gets the same batches as one that never stopped.
@@ -120,6 +152,7 @@ def batches(images: ImageDataset, config: Config, start: int = 0) -> "tf.data.Da
     size = config.batch_size * config.d_steps
     rows, _ = train_holdout_split(images, config)
     steps_per_pass = len(rows) // size
+    labels = tf.constant(images.classes.labels, tf.int64) if config.conditional else None
 
     def one_pass(number: tf.Tensor) -> tf.data.Dataset:
         # Negative, so shuffling never shares a seed with the latents.
@@ -130,9 +163,10 @@ def batches(images: ImageDataset, config: Config, start: int = 0) -> "tf.data.Da
     first_pass, steps_done = divmod(start, steps_per_pass)
     indices = tf.data.Dataset.range(first_pass, tf.int64.max).flat_map(one_pass).skip(steps_done)
 
-    def gather(indices: tf.Tensor) -> tf.Tensor:
+    def gather(indices: tf.Tensor):
         # With NumPy, because tf.gather would load a memory-mapped file into memory.
         pixels = tf.numpy_function(lambda rows: images.images[rows], [indices], tf.uint8)
-        return tf.ensure_shape(pixels, (size, *images.shape))
+        pixels = tf.ensure_shape(pixels, (size, *images.shape))
+        return (pixels, tf.gather(labels, indices)) if config.conditional else pixels
 
     return indices.map(gather).prefetch(2)

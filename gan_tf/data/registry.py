@@ -47,6 +47,8 @@ def load(config: Config) -> ImageDataset:
             f"There is no data set {config.dataset!r} (did you mean {nearest}?); use one of {', '.join(DATASETS)}, or "
             "the path of a folder of pictures."
         )
+    if config.conditional:
+        _ = dataset.classes  # Raises if there are too few.
     needed = config.batch_size * config.d_steps
     training, held_out = train_holdout_split(dataset, config)
     if len(training) < needed:

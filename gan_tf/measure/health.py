@@ -16,8 +16,9 @@ import numpy as np
 
 from gan_tf.config import Config
 from gan_tf.data.images import ImageDataset, train_holdout_split
-from gan_tf.gan import GAN, sample, to_unit_range
+from gan_tf.gan import GAN, sample, to_unit_range, with_labels
 from gan_tf.losses import LOSSES, chance_losses
+from gan_tf.measure.metrics import thumbnails
 
 History = Mapping[str, Sequence[float]]
 
@@ -186,7 +187,29 @@ def overfits(history: History, config: Config) -> str | None:
     )
 
 
-DIAGNOSES = (too_fast, has_won, is_left_behind, has_collapsed, overfits)
+# Of `label_agreement`. Healthy runs had at least 0.38 when half of their epochs were done; a generator that cannot see
+# its labels had 0 throughout.
+IGNORED = 0.2
+
+
+def ignores_a_label(history: History, config: Config) -> str | None:
+    """A conditional generator does not draw some label as asked.
+
+    Labels are learned late: healthy runs have an agreement of 0 in their first epochs. So this waits until half of the
+    run is done.
+    """
+    if "label_agreement" not in history or history["epoch"][-1] < config.epochs / 2:
+        return None
+    if recent(history, "label_agreement").max() >= IGNORED:
+        return None
+    return (
+        f"the generator ignores a label: only {history['label_agreement'][-1]:.0%} of the worst label's fakes look as "
+        "asked, where real images of that label count as 100%. python -m gan_tf.evaluate says which label it is: check "
+        f"that its pictures show one kind of thing. Try --epochs {2 * config.epochs}."
+    )
+
+
+DIAGNOSES = (too_fast, has_won, is_left_behind, has_collapsed, overfits, ignores_a_label)
 
 
 def diagnose(history: History, config: Config) -> dict[str, str]:
@@ -216,19 +239,72 @@ class HeldOutAccuracy:
         random = np.random.default_rng(0)
         self.images, self.trained = images, random.permutation(trained)[:most]
         self.held_out = random.permutation(held_out)[:most]
-        self.latents = random.standard_normal((len(self.trained), config.latent_dim))
+        self.inputs = random.standard_normal((len(self.trained), config.latent_dim))
+        self.labels = images.classes.labels if config.conditional else np.zeros(len(images), int)
+        if config.conditional:
+            self.inputs = with_labels(self.inputs, self.labels[self.trained], len(images.classes.names))
 
     def __call__(self, gan: GAN, epoch: int) -> dict[str, float]:
         if not len(self.held_out):
             return {}
-        fakes = logits_of(gan, sample(gan.generator, self.latents))
-        trained, held_out = (logits_of(gan, self.images.images[rows]) for rows in (self.trained, self.held_out))
+        fakes = logits_of(gan, sample(gan.generator, self.inputs), self.labels[self.trained])
+        trained, held_out = (
+            logits_of(gan, self.images.images[rows], self.labels[rows]) for rows in (self.trained, self.held_out)
+        )
         boundary = (trained.mean() + fakes.mean()) / 2
         columns = {"accuracy_trained": trained, "accuracy_held_out": held_out}
         return {name: float(np.mean(logits > boundary)) for name, logits in columns.items()}
 
 
-def logits_of(gan: GAN, pixels: np.ndarray) -> np.ndarray:
-    """The discriminator's logits (N,) of uint8 images (N, height, width, channels), without augmentation."""
-    parts = np.array_split(pixels, -(-pixels.size // 2**22))  # At 512 pixels, all at once would need gigabytes.
-    return np.concatenate([gan.discriminator(to_unit_range(part), training=False) for part in parts])[:, 0]
+class LabelAgreement:
+    """Does a conditional generator draw what it is told?
+
+    Called with (gan, epoch), it returns the column `label_agreement`: of the class that is drawn worst, the share of
+    fakes that look like that class, divided by the same for real images; about 1 if labels are followed, near 0 if one
+    is ignored. Without classes, it returns no column.
+
+    An image looks like the class of its nearest neighbours among the training images, in 8x8 thumbnails. That needs no
+    training, but cannot tell all classes apart: a class counts only if real images of it are recognised more often than
+    by chance.
+    """
+
+    PER_CLASS, NEIGHBOURS, MOST = 16, 5, 4000
+
+    def __init__(self, images: ImageDataset, config: Config):
+        self.classes = len(images.classes.names) if config.conditional else 0
+        if not self.classes:
+            return
+        from sklearn.neighbors import KNeighborsClassifier
+
+        random = np.random.default_rng(0)
+        rows = random.permutation(train_holdout_split(images, config)[0])[: self.MOST]
+        labels, small = images.classes.labels[rows], thumbnails(images.images[rows], 8)
+        known = len(rows) * 4 // 5
+        self.classifier = KNeighborsClassifier(self.NEIGHBOURS).fit(small[:known], labels[:known])
+        self.usual = recalls(self.classifier.predict(small[known:]), labels[known:], self.classes)
+        self.counts = self.usual > 2 * np.bincount(labels, minlength=self.classes) / len(labels)
+        latents = random.standard_normal((self.PER_CLASS, config.latent_dim))
+        self.labels = np.repeat(np.arange(self.classes), self.PER_CLASS)
+        self.inputs = with_labels(np.tile(latents, (self.classes, 1)), self.labels, self.classes)
+
+    def __call__(self, gan: GAN, epoch: int) -> dict[str, float]:
+        if not self.classes or not self.counts.any():
+            return {}
+        fakes = thumbnails(sample(gan.ema_generator, self.inputs), 8)
+        drawn = recalls(self.classifier.predict(fakes), self.labels, self.classes)
+        return {"label_agreement": float(np.min(drawn[self.counts] / self.usual[self.counts]))}
+
+
+def recalls(found: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
+    """For each class, the share of its images (N,) that were found to be of it; 0 if it has none."""
+    counts = np.bincount(labels, minlength=classes)
+    return np.bincount(labels[found == labels], minlength=classes) / np.maximum(counts, 1)
+
+
+def logits_of(gan: GAN, pixels: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
+    """The discriminator's logits (N,) of uint8 images (N, height, width, channels), without augmentation. `labels` (N,)
+    are the classes, which a conditional GAN needs."""
+    one_hot = np.eye(gan.classes, dtype=np.float32)[labels] if gan.classes else np.zeros((len(pixels), 0), np.float32)
+    parts = -(-pixels.size // 2**22)  # At 512 pixels, all at once would need gigabytes.
+    pairs = zip(np.array_split(pixels, parts), np.array_split(one_hot, parts), strict=True)
+    return np.concatenate([gan.judge(to_unit_range(part), asked, training=False) for part, asked in pairs])[:, 0]

@@ -29,6 +29,7 @@ from gan_tf.common.errors import InputError
 from gan_tf.config import Config
 from gan_tf.data.images import ImageDataset, train_holdout_split
 from gan_tf.measure import metrics
+from gan_tf.measure.features import split as features_split
 
 SPLITS = 5
 MOST = 2000  # Images on each side, at most. More would change no digit that matters.
@@ -136,6 +137,14 @@ class Reference:
         """The same measures of new real images: what a perfect generator would get."""
         return collect(
             self.measure_split(i, self.views.take(rows[self.count :]), None) for i, rows in enumerate(self.splits)
+        )
+
+    @functools.cached_property
+    def feature_floor(self) -> Scores:
+        """The floor of `measure_features`."""
+        return collect(
+            measure_features(self.features[rows[: self.count]], self.features[rows[self.count :]])
+            for rows in self.splits
         )
 
     def measure_features(self, fakes: np.ndarray) -> Scores:
@@ -290,12 +299,18 @@ def baselines(real: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
+def label_output(features) -> str | None:
+    """The network's output that predicts the labels of a data set; None if it has none."""
+    output = next(iter(features.accuracy), "rotation")
+    return None if output == "rotation" else output
+
+
 def measure_labels(images: np.ndarray, features, asked: Sequence[int]) -> dict[str, float]:
     """Two measures by a classifier's labels of the images: the share that has one of the labels `asked` for, and the
     effective number of labels (e to the entropy of their shares: K if K labels are equally frequent, 1 if all images
     have the same). Empty if the features come from no classifier of labels."""
-    output = next(iter(features.accuracy), "rotation")
-    if output == "rotation":
+    output = label_output(features)
+    if not output:
         return {}
     labels = features.read(images)[output]
     shares = np.bincount(labels) / len(labels)
@@ -304,6 +319,55 @@ def measure_labels(images: np.ndarray, features, asked: Sequence[int]) -> dict[s
         "accuracy": float(np.mean(np.isin(labels, asked))),
         "labels": float(np.exp(-np.sum(shares * np.log(shares)))),
     }
+
+
+CLASS_MOST = 500  # Images of each class on each side, at most.
+
+
+def measure_classes(
+    images: ImageDataset, every: ImageDataset, config: Config, features, draw: Callable[[int, int], np.ndarray]
+) -> dict[str, dict[str, tuple[float, float]]]:
+    """How well a conditional generator draws each class: {class: {measure: (value of the fakes, its floor)}}.
+
+    - `as_asked`: the share of fakes that the network of `features` takes for what was asked. Its floor is the same for
+      real images that the network has not seen. Missing if the network does not predict labels.
+    - `frechet_distance` and `coverage`: within the class, with equally many images on both sides, means over the
+      splits. Missing for classes with too few images.
+
+    `images` were trained on. `every` is their whole data set with all its labels, which the network was made for.
+    `draw(class, count)` returns fakes.
+    """
+    output = label_output(features)
+    train, _ = train_holdout_split(images, config)
+    new = features_split(len(every))[0]
+    found: dict[str, dict[str, tuple[float, float]]] = {}
+    for number, name in enumerate(images.classes.names):
+        rows = train[images.classes.labels[train] == number]
+        count = min(len(rows) // 2, CLASS_MOST)
+        fakes, scores = draw(number, max(count, CLASS_MOST)), {}
+        known = every.label_names.index(name)
+        unseen = new[np.asarray(every.labels)[new] == known]
+        if output and len(unseen):
+            fake, real = (np.mean(features.read(x)[output] == known) for x in (fakes, every.images[unseen]))
+            scores["as_asked"] = float(fake), float(real)
+        if count > features.size:
+            reference = Reference(images.images, features, train=rows, count=count)
+            measured, floor = reference.measure_features(fakes), reference.feature_floor
+            for measure in ("frechet_distance", "coverage"):
+                scores[measure] = float(measured[measure].mean()), float(floor[measure].mean())
+        found[name] = scores
+    return found
+
+
+def class_table(found: Mapping[str, Mapping[str, tuple[float, float]]]) -> list[str]:
+    """Markdown with a line for each class of `measure_classes`, as fakes / floor."""
+    lines = ["| label | drawn as asked / real images | Frechet distance / floor | coverage / floor |", "|---" * 4 + "|"]
+    for name, scores in found.items():
+        cells = []
+        for measure, form in (("as_asked", ".1%"), ("frechet_distance", ".3g"), ("coverage", ".2f")):
+            cells.append(" / ".join(format(value, form) for value in scores[measure]) if measure in scores else "-")
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return lines
 
 
 def count_creatures(real: np.ndarray, fake: np.ndarray, features) -> dict[str, dict[str, list]]:

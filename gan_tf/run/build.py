@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 
 from gan_tf.config import Config
-from gan_tf.data.images import ImageDataset, steps_per_epoch
+from gan_tf.data.images import ImageDataset, class_shares, steps_per_epoch
 from gan_tf.gan import GAN
 from gan_tf.models import make_discriminator, make_generator
 
@@ -67,8 +67,8 @@ def extend(phases: Phases, last_step: int, config: Config) -> Phases:
     return [*phases, (phases[-1][1], last_step)]
 
 
-def build_gan(config: Config, image_shape: tuple[int, int, int], phases: Phases | None = None) -> GAN:
-    """A compiled GAN for images (height, width, channels).
+def build_gan(config: Config, image_shape: tuple[int, int, int], phases: Phases | None = None, classes: int = 0) -> GAN:
+    """A compiled GAN for images (height, width, channels), conditional if there are `classes`.
 
     The initial weights are drawn from config.seed, and no global random state is touched. `phases` says over which
     steps the step sizes decay (`first_phase`); without it, over config.epochs times config.steps_per_epoch. Raises
@@ -77,10 +77,9 @@ def build_gan(config: Config, image_shape: tuple[int, int, int], phases: Phases 
     if phases is None and config.decay != "none" and not config.steps_per_epoch:
         raise ValueError("an epoch is one pass over the images: pass phases=first_phase(images, config)")
     phases = phases or [(0, config.epochs * config.steps_per_epoch)]
-    generator = make_generator(image_shape, config.latent_dim, config.width, config.precision, seed=config.seed)
-    discriminator = make_discriminator(
-        image_shape, config.width, config.minibatch_std, config.spectral_norm, config.precision, seed=config.seed
-    )
+    same = {"precision": config.precision, "classes": classes, "seed": config.seed}
+    generator = make_generator(image_shape, config.latent_dim, config.width, **same)
+    discriminator = make_discriminator(image_shape, config.width, config.minibatch_std, config.spectral_norm, **same)
     gan = GAN(
         generator,
         discriminator,
@@ -94,11 +93,17 @@ def build_gan(config: Config, image_shape: tuple[int, int, int], phases: Phases 
         ema=config.ema,
         augment=config.augment,
         flip=config.flip,
+        classes=classes,
         seed=config.seed,
     )
     g_rate, d_rate = config.rates
     gan.compile(adam(g_rate, config, phases), adam(d_rate, config, phases, config.d_steps))
     return gan
+
+
+def build_for(images: ImageDataset, config: Config) -> GAN:
+    """The compiled GAN of a new run on `images`."""
+    return build_gan(config, images.shape, first_phase(images, config), len(class_shares(images, config)))
 
 
 def adam(rate: float, config: Config, phases: Phases, updates_per_step: int = 1) -> keras.optimizers.Optimizer:

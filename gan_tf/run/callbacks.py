@@ -17,16 +17,16 @@ from tqdm import tqdm
 from gan_tf.common.errors import InputError
 from gan_tf.common.files import atomic_write
 from gan_tf.config import Config
-from gan_tf.data.images import ImageDataset
-from gan_tf.gan import GAN, sample
+from gan_tf.data.images import ImageDataset, class_shares
+from gan_tf.gan import GAN, random_inputs, sample, with_labels
 from gan_tf.measure.features import Features, dataset_features
-from gan_tf.measure.health import PATIENCE, HeldOutAccuracy, diagnose
+from gan_tf.measure.health import PATIENCE, HeldOutAccuracy, LabelAgreement, diagnose
 from gan_tf.measure.report import run_reference
 from gan_tf.run import plots
 from gan_tf.run.checkpoints import CheckpointStore
 from gan_tf.run.folder import Run, save_picture
 
-GRID = 64  # Images in a sample grid, 8 by 8.
+COLUMNS, ROWS = 8, 8  # Of a sample grid.
 
 # Called with the GAN and the number of epochs done; returns columns for `epoch_row`.
 Columns = Callable[[GAN, int], dict[str, float]]
@@ -176,13 +176,27 @@ class Health(keras.callbacks.Callback):
         )
 
 
-class Samples(keras.callbacks.Callback):
-    """Writes samples/epoch_NNNN.png: the averaged generator's images of the same latents (N, latent_dim) after each
-    epoch. 0000 is before the first step."""
+def grid_inputs(config: Config, classes: int) -> np.ndarray:
+    """The generator's inputs for a sample grid of COLUMNS by ROWS images, row by row.
 
-    def __init__(self, run: Run, latents: np.ndarray):
+    A conditional grid has as many rows for each of its classes, all with the same latents: with eight or more classes,
+    a column is one latent, drawn as each class.
+    """
+    random = np.random.default_rng(config.seed)
+    if not classes:
+        return random.standard_normal((COLUMNS * ROWS, config.latent_dim))
+    latents = random.standard_normal((COLUMNS * max(1, ROWS // classes), config.latent_dim))
+    labels = np.repeat(np.arange(classes), len(latents))
+    return with_labels(np.tile(latents, (classes, 1)), labels, classes)
+
+
+class Samples(keras.callbacks.Callback):
+    """Writes samples/epoch_NNNN.png: the averaged generator's images of the same inputs after each epoch. 0000 is
+    before the first step."""
+
+    def __init__(self, run: Run, inputs: np.ndarray):
         super().__init__()
-        self.run, self.latents = run, latents
+        self.run, self.inputs = run, inputs
 
     def on_train_begin(self, logs=None):
         if int(self.model.step) == 0:
@@ -192,8 +206,8 @@ class Samples(keras.callbacks.Callback):
         self.save(epoch + 1)
 
     def save(self, epoch: int) -> None:
-        fakes = sample(self.model.ema_generator, self.latents)
-        save_picture(self.run.sample_png(epoch), plots.grid(fakes, columns=8))
+        fakes = sample(self.model.ema_generator, self.inputs)
+        save_picture(self.run.sample_png(epoch), plots.grid(fakes, columns=COLUMNS))
 
 
 class Checkpoint(keras.callbacks.Callback):
@@ -229,14 +243,15 @@ class Evaluate:
     def __init__(self, run: Run, images: ImageDataset, config: Config, features: Features):
         self.run, self.every = run, config.evaluate_every
         self.reference = run_reference(images, config, features)
-        self.latents = np.random.default_rng(config.seed).standard_normal((self.reference.count, config.latent_dim))
+        shares = class_shares(images, config)
+        self.inputs = random_inputs(self.reference.count, config.latent_dim, shares, config.seed)
         distances = run.read_history().get("frechet_distance", ())
         self.best = min((distance for distance in distances if np.isfinite(distance)), default=np.inf)
 
     def __call__(self, gan: GAN, epoch: int) -> dict[str, float]:
         if epoch % self.every:
             return {"frechet_distance": np.nan, "coverage": np.nan}
-        scores = self.reference.measure_features(sample(gan.ema_generator, self.latents))
+        scores = self.reference.measure_features(sample(gan.ema_generator, self.inputs))
         row = {name: float(np.mean(scores[name])) for name in ("frechet_distance", "coverage")}
         if row["frechet_distance"] < self.best:
             self.best = row["frechet_distance"]
@@ -246,10 +261,10 @@ class Evaluate:
 
 
 def make_callbacks(
-    run: Run, store: CheckpointStore, images: ImageDataset, config: Config, latents: np.ndarray, tensorboard: bool
+    run: Run, store: CheckpointStore, images: ImageDataset, config: Config, tensorboard: bool
 ) -> list[keras.callbacks.Callback]:
     """All callbacks of a run, in their order: Progress is the first and Checkpoint the last."""
-    extra: list[Columns] = [HeldOutAccuracy(images, config)]
+    extra: list[Columns] = [HeldOutAccuracy(images, config), LabelAgreement(images, config)]
     if config.evaluate_every:
         extra.append(Evaluate(run, images, config, dataset_features(images, config)))
     boards = [keras.callbacks.TensorBoard(str(run.tensorboard), write_graph=False)] if tensorboard else []
@@ -258,7 +273,7 @@ def make_callbacks(
         TerminateOnNonFinite(),
         History(run, extra),
         Health(run, config),
-        Samples(run, latents),
+        Samples(run, grid_inputs(config, len(class_shares(images, config)))),
         *boards,
         Checkpoint(run, store),
     ]

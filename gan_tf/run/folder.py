@@ -31,7 +31,7 @@ from gan_tf.gan import GAN
 from gan_tf.models import to_plain
 from gan_tf.run import plots
 
-FORMAT = 4  # The format of config.json and of the checkpoints; raised whenever older code could not read them.
+FORMAT = 5  # The format of config.json and of the checkpoints; raised whenever older code could not read them.
 
 
 def save_picture(path: Path, picture: np.ndarray) -> None:
@@ -86,6 +86,10 @@ class Run:
             "skipped": images.skipped,
             "fingerprint": images.fingerprint,
             "fallback": fallback,
+            # What a conditional generator can be told, and how often: {} if it is not conditional.
+            "classes": dict(zip(images.classes.names, images.classes.shares.tolist(), strict=True))
+            if config.conditional
+            else {},
         }
         record = {"format": FORMAT, "config": dataclasses.asdict(config), "data": data, "phases": [], "starts": []}
         try:
@@ -158,6 +162,11 @@ class Run:
             f"{self.folder} was made by {age} gan_tf: its format is {record['format']}, and gan_tf {__version__} reads "
             f"format {FORMAT} only. Use that gan_tf, or train the run again."
         )
+
+    def read_classes(self) -> dict[str, float]:
+        """The labels that a conditional run can be told to draw, and how frequent each is in its data; empty if the run
+        is not conditional."""
+        return self.read_config()[1]["data"]["classes"]
 
     def record_start(self, config: Config, phases: Sequence[tuple[int, int]], step: int) -> None:
         """Add to config.json's "starts" that training starts now from `step`, here, with these versions. "config" and

@@ -102,3 +102,22 @@ def test_an_epoch_is_one_pass_or_the_given_number_of_steps():
     assert steps_per_epoch(numbered(), Config(batch_size=4, d_steps=2, steps_per_epoch=0)) == 2
     assert steps_per_epoch(numbered(), Config(batch_size=4, steps_per_epoch=64)) == 64
     assert len(batch_values(Config(batch_size=4, d_steps=2), 1)[0]) == 8
+
+
+def test_classes_are_the_labels_in_use_without_gaps(pets):
+    assert pets.classes.names == ("cat", "dog", "fox") and pets.classes.labels.tolist() == [0, 1, 2, 0, 1, 2]
+    some = pets.filter_labels(("cat", "fox"))
+    assert some.classes.names == ("cat", "fox") and some.classes.labels.tolist() == [0, 1, 0, 1]
+    assert some.classes.shares.tolist() == [0.5, 0.5]
+    with pytest.raises(InputError, match="pets has one label only, dog, so there is nothing to tell"):
+        _ = pets.filter_labels(("dog",)).classes
+    with pytest.raises(InputError, match=r"numbers has no labels.*two subfolders"):
+        _ = numbered().classes
+
+
+def test_conditional_batches_have_the_class_of_each_image(pets):
+    config = Config(batch_size=2, held_out=0.0, conditional=True)
+    found = []
+    for images, classes in batches(pets.filter_labels(("dog", "fox")), config).take(4):
+        found += zip(images.numpy().ravel(), classes.numpy(), strict=True)
+    assert sorted(found) == sorted(2 * [(1, 0), (2, 1), (4, 0), (5, 1)])

@@ -7,6 +7,7 @@ NAME is a file's name without .csv; all of them take an hour on two cores. MNIST
 
 import csv
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -14,8 +15,8 @@ import keras
 from gan_tf.config import Config, preset_config
 from gan_tf.data import registry
 from gan_tf.losses import LOSSES
-from gan_tf.measure.health import HeldOutAccuracy
-from gan_tf.run.build import build_gan
+from gan_tf.measure.health import HeldOutAccuracy, LabelAgreement
+from gan_tf.run.build import build_for
 from gan_tf.run.callbacks import epoch_row
 from gan_tf.run.loop import train_epochs
 
@@ -78,17 +79,17 @@ def read(name: str) -> dict[str, list[float]]:
     return {column: [float(row[column]) for row in rows] for column in rows[0]}
 
 
-def train(config: Config, images=None) -> dict[str, list[float]]:
+def train(config: Config, images=None, callbacks: Sequence[keras.callbacks.Callback] = ()) -> dict[str, list[float]]:
     """The history of a run: its columns, with one value per epoch."""
     images = images or registry.load(config)
-    gan, history = build_gan(config, images.shape), {}
-    extra = [HeldOutAccuracy(images, config)]
+    gan, history = build_for(images, config), {}
+    extra = [HeldOutAccuracy(images, config), LabelAgreement(images, config)]
 
     def keep(epoch, logs):
         for column, value in epoch_row(gan, epoch + 1, extra).items():
             history.setdefault(column, []).append(value)
 
-    train_epochs(gan, images, config, [keras.callbacks.LambdaCallback(on_epoch_end=keep)])
+    train_epochs(gan, images, config, [*callbacks, keras.callbacks.LambdaCallback(on_epoch_end=keep)])
     return history
 
 

@@ -1,15 +1,17 @@
 import dataclasses
 import shlex
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from gan_tf import train
 from gan_tf.config import Config, preset_config
 from gan_tf.data import registry
 from gan_tf.data.images import ImageDataset
 from gan_tf.losses import LOSSES
-from gan_tf.measure.health import HEALTHY, PATIENCE, HeldOutAccuracy, diagnose
+from gan_tf.measure.health import HEALTHY, PATIENCE, HeldOutAccuracy, LabelAgreement, diagnose
 from gan_tf.run import plots
 from gan_tf.run.build import build_gan
 from gan_tf.run.callbacks import Health
@@ -43,6 +45,7 @@ WELL = {
     "spread": [0.8, 0.9, 0.95, 1],
     "accuracy_trained": [0.8, 0.8, 0.9, 0.7],
     "accuracy_held_out": [0.8, 0.7, 0.8, 0.7],
+    "label_agreement": [0.0, 0.5, 0.8, 0.9],
 }
 
 
@@ -140,10 +143,11 @@ def test_every_advice_names_options_that_the_command_has():
         ("is_left_behind", {"d_loss": 1.5, "accuracy_fake": 0.2}),
         ("has_collapsed", {"spread": 0.1}),
         ("overfits", {"accuracy_trained": 0.9, "accuracy_held_out": 0.5}),
+        ("ignores_a_label", {"label_agreement": 0.1}),
     ],
 )
 def test_a_verdict_takes_three_epochs(name, change):
-    config = preset_config("digits")
+    config = preset_config("digits", epochs=4)
     assert all_verdicts(WELL, config) == {}
     bad = WELL | {column: [value] * 4 for column, value in change.items()}
     assert {name: epoch for name, (epoch, _) in all_verdicts(bad, config).items()} == {name: PATIENCE}
@@ -227,10 +231,10 @@ def test_accuracy_is_counted_apart_for_held_out_images(config):
     pixels[trained], pixels[held_out[:10]] = 255, 200  # Untrained fakes are grey: the boundary is 3/4 of white.
     gan = build_gan(config, images.shape)
 
-    def brightness(pictures, training):
+    def brightness(pictures, labels, training):
         return np.asarray(pictures).mean(axis=(1, 2)) + 1000  # A critic's logits have no zero.
 
-    gan.discriminator = brightness
+    gan.judge = brightness
     assert accuracy(gan, 1) == {"accuracy_trained": 1, "accuracy_held_out": 0.25}
     assert HeldOutAccuracy(images, dataclasses.replace(config, held_out=0.0))(gan, 1) == {}
 
@@ -241,3 +245,46 @@ def test_the_curves_shade_the_healthy_band(tmp_path):
     a, b = (plots.open_png(tmp_path / name).astype(int) for name in ("a.png", "b.png"))
     greener = (b[..., 1] - b[..., 0]) - (a[..., 1] - a[..., 0]) > 5
     assert greener.mean() > 0.05
+
+
+def test_a_generator_that_cannot_see_its_labels_is_said_to_ignore_them():
+    config = preset_config("digits", label=("0", "1"), conditional=True, epochs=8, steps_per_epoch=24)
+    images = registry.load(config)
+
+    class Blindfold(keras.callbacks.Callback):
+        """Keeps the weights of the label's inputs at 0."""
+
+        def on_train_batch_begin(self, batch, logs=None):
+            kernel = self.model.generator.layers[0].kernel
+            kernel.assign(np.concatenate([kernel.numpy()[: config.latent_dim], np.zeros((2, kernel.shape[1]))]))
+
+    histories = {}
+    for name, callbacks in (("sees", []), ("blind", [Blindfold()])):
+        histories[name] = make_histories.train(config, images, callbacks)
+    assert "ignores_a_label" not in all_verdicts(histories["sees"], config)
+    epoch, sentence = all_verdicts(histories["blind"], config)["ignores_a_label"]
+    assert epoch == 4 and sentence.startswith("the generator ignores a label: only 0% of the worst label's fakes")
+
+
+def test_labels_agree_if_each_is_drawn_as_asked(config):
+    """Classes are shades of grey, and the fakes are shown in place of what the generator draws."""
+    shades = np.repeat([20, 120, 220], 200).astype(np.uint8)
+    pixels = shades[:, None, None, None] + np.zeros((1, 28, 28, 1), np.uint8)
+    images = ImageDataset("shades", pixels, np.repeat([0, 1, 2], 200), "tests", ("dark", "grey", "light"))
+    config = dataclasses.replace(config, conditional=True)
+    agreement, gan = LabelAgreement(images, config), build_gan(config, images.shape, classes=3)
+
+    def draw(shades):
+        def call(inputs, training):
+            grey = np.take(shades, np.argmax(inputs[:, config.latent_dim :], axis=1)) / 127.5 - 1
+            return tf.cast(grey[:, None, None, None] + np.zeros((1, 28, 28, 1)), tf.float32)
+
+        gan.ema_generator.call = call
+        return agreement(gan, 1)["label_agreement"]
+
+    assert draw([20, 120, 220]) == 1
+    assert draw([20, 120, 120]) == draw([220, 120, 20]) == 0
+    assert LabelAgreement(images, dataclasses.replace(config, conditional=False))(gan, 1) == {}
+    # Labels that say nothing about the images cannot be followed, so nothing is said about them.
+    mixed = dataclasses.replace(images, labels=np.random.default_rng(0).permutation(images.labels))
+    assert LabelAgreement(mixed, config)(gan, 1) == {}

@@ -190,7 +190,7 @@ def test_the_distance_falls_when_the_fakes_improve_and_counts_no_held_out_image(
         return pictures.reshape(-1, 4, 7, 4, 7).mean(axis=(2, 4)).reshape(-1, 16)
 
     gan, evaluate = build_gan(config, images.shape), Evaluate(run, images, config, block_means)
-    assert len(evaluate.latents) == 36  # Half of the 72 training images, as many as in the reference.
+    assert len(evaluate.inputs) == 36  # Half of the 72 training images, as many as in the reference.
     untrained = evaluate(gan, 4)["frechet_distance"]
     train_epochs(gan, images, config, [History(run, [evaluate])])
     assert run.read_history()["frechet_distance"][-1] < 0.5 * untrained

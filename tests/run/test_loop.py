@@ -53,17 +53,23 @@ def assert_equal(ours, theirs):
         np.testing.assert_array_equal(a, b)
 
 
-def test_a_run_stopped_within_an_epoch_is_continued_to_the_bit_as_one_fit(config, images, tmp_path, monkeypatch):
+@pytest.mark.parametrize("classes", [0, 3])
+def test_a_run_stopped_within_an_epoch_is_continued_to_the_bit_as_one_fit(
+    config, images, classes, tmp_path, monkeypatch
+):
     config = dataclasses.replace(config, decay="linear", d_steps=2, r1=1.0, flip=True, augment=("translation",))
-    whole = build_gan(config, images.shape)
+    if classes:
+        config = dataclasses.replace(config, conditional=True)
+        images = dataclasses.replace(images, labels=np.arange(24) % classes, label_names=("a", "b", "c"))
+    whole = build_gan(config, images.shape, classes=classes)
     expected = train_epochs(whole, images, config)
     # The same, stopped after 2 of 5 steps and continued from a checkpoint, by another GAN.
     monkeypatch.setattr(loop, "STEPS_PER_CALL", 2)
-    stopped, before = build_gan(config, images.shape), Recorder(stop_after=2)
+    stopped, before = build_gan(config, images.shape, classes=classes), Recorder(stop_after=2)
     train_epochs(stopped, images, config, [before])
     assert before.calls == ["train begins", "epoch 0 begins", 1, "train ends"]
     CheckpointStore(stopped, tmp_path).save()
-    resumed, after = build_gan(config, images.shape), Recorder()
+    resumed, after = build_gan(config, images.shape, classes=classes), Recorder()
     CheckpointStore(resumed, tmp_path).restore()
     history = train_epochs(resumed, images, config, [after])
     first = ["train begins", "epoch 0 begins", 3, 4, "epoch 0 ends"]
