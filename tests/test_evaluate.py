@@ -22,6 +22,8 @@ MEASURES = (
     "thumbnails, 16x16",
     "7x7 patches at 28x28",
     "7x7 patches at 14x14",
+    "grid of 2 pixels",
+    "grid of 4 pixels",
     "held-out images to the nearest fake",
     "as many training images to the nearest fake",
     "ratio of these two",

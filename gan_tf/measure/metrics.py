@@ -228,6 +228,53 @@ def pyramid_distance(real: np.ndarray, fake: np.ndarray, projections: int = 128)
     return distances
 
 
+# Where a grid shows in a spectrum, as (vertical, horizontal) frequencies in quarters of a cycle per pixel: period 4 is
+# frequency 1, period 2 is frequency 2. Negative ones are diagonals that fall the other way.
+GRIDS = {2: ((2, 0), (0, 2), (2, 2)), 4: ((1, 0), (0, 1), (1, 1), (-1, 1), (1, 2), (2, 1))}
+
+
+def grid_spectrum(images: np.ndarray) -> np.ndarray:
+    """Power of images (N, height, width, channels) at the frequencies of GRIDS, in that order, and beside each: (N, 9,
+    2), in squared grey levels. Height and width are multiples of 4, at least 28.
+
+    Transposed convolutions and upsampling leave grids whose period is their stride or twice that (Odena et al. 2016,
+    doi:10.23915/distill.00003). In photographs, power changes smoothly with frequency, so a grid is a peak.
+    """
+    _, height, width, _ = images.shape
+    # Tapers the borders, which would otherwise be an edge with power at all frequencies. A peak is then 3 bins wide, so
+    # its neighbours are 2 and 3 bins away.
+    window = np.outer(np.hanning(height), np.hanning(width)).astype(np.float32)[..., np.newaxis]
+    rows = []
+    for part in np.array_split(images, -(-images.size // 2**24)):
+        centred = part - part.mean(axis=(1, 2), keepdims=True, dtype=np.float32)
+        power = (np.abs(np.fft.fft2(centred * window, axes=(1, 2))) ** 2).mean(axis=-1)
+        rows.append(np.stack([at_and_beside(power, y, x) for kind in GRIDS.values() for y, x in kind], axis=1))
+    return np.concatenate(rows)
+
+
+def at_and_beside(power: np.ndarray, y: int, x: int) -> np.ndarray:
+    """The power (N, height, width) at a frequency in quarters of a cycle per pixel, and its mean beside it: (N, 2)."""
+    _, height, width = power.shape
+    row, column = y * height // 4, x * width // 4
+    # Only along axes on which the grid has a frequency. Horizontal and vertical edges are common, and have much power
+    # where the other frequency is 0.
+    steps = (-3, -2, 2, 3)
+    beside = [power[:, (row + step) % height, column] for step in steps if y]
+    beside += [power[:, row, (column + step) % width] for step in steps if x]
+    return np.stack([power[:, row, column], np.mean(beside, axis=0)], axis=1)
+
+
+def grid_excess(real: np.ndarray, fake: np.ndarray) -> dict[int, float]:
+    """How much more of a grid fakes have than real images, from the `grid_spectrum` of both: {period in pixels: ratio}.
+
+    A ratio is the power at a grid's frequency over that beside it, divided by the same for real images: about 1 without
+    a grid. Of several directions it is the largest.
+    """
+    peaks = [spectrum[..., 0].mean(axis=0) / spectrum[..., 1].mean(axis=0) for spectrum in (real, fake)]
+    ratios = iter(peaks[1] / peaks[0])
+    return {period: float(max(next(ratios) for _ in directions)) for period, directions in GRIDS.items()}
+
+
 def copy_descriptors(images: np.ndarray) -> np.ndarray:
     """Descriptors that detect copies: 8x8 thumbnails without brightness and contrast, (N, 64 * channels), of length 1.
 

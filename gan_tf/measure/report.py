@@ -50,16 +50,23 @@ class Views:
     features: np.ndarray  # (N, d)
     thumbnails: np.ndarray  # (N, 16 * 16 * channels), grey levels
     patches: dict[int, np.ndarray]  # height of the pyramid's level -> (N, patches per image, 49 * channels)
+    spectrum: np.ndarray  # (N, frequencies, 2), of `metrics.grid_spectrum`
 
     def take(self, rows: np.ndarray) -> "Views":
         """The views of some of the images."""
         patches = {side: found[rows] for side, found in self.patches.items()}
-        return Views(self.features[rows], self.thumbnails[rows], patches)
+        return Views(self.features[rows], self.thumbnails[rows], patches, self.spectrum[rows])
 
 
 def view(images: np.ndarray, features: Callable[[np.ndarray], np.ndarray], per_image: int = 8) -> Views:
     """Everything that `measure` needs of uint8 images (N, height, width, channels); `features` maps them to (N, d)."""
-    return Views(features(images), metrics.thumbnails(images), metrics.pyramid_patches(images, per_image))
+    return view_with(features(images), images, per_image)
+
+
+def view_with(features: np.ndarray, images: np.ndarray, per_image: int = 8) -> Views:
+    """The same with the images' features (N, d), if they are known already."""
+    patches = metrics.pyramid_patches(images, per_image)
+    return Views(features, metrics.thumbnails(images), patches, metrics.grid_spectrum(images))
 
 
 def measure_features(real: np.ndarray, fake: np.ndarray) -> dict[str, float]:
@@ -79,6 +86,8 @@ def measure(real: Views, fake: Views) -> dict[str, float]:
     for side in real.patches:
         reals, fakes = (x.patches[side].reshape(-1, x.patches[side].shape[-1]) for x in (real, fake))
         found[f"pyramid_{side}"] = metrics.sliced_wasserstein(reals, fakes, PROJECTIONS)
+    for period, excess in metrics.grid_excess(real.spectrum, fake.spectrum).items():
+        found[f"grid_{period}"] = excess
     return found
 
 
@@ -120,7 +129,7 @@ class Reference:
     @functools.cached_property
     def views(self) -> Views:
         """The views of `real`."""
-        return Views(self.features, metrics.thumbnails(self.real), metrics.pyramid_patches(self.real, per_image=8))
+        return view_with(self.features, self.real)
 
     def measure(self, fakes: np.ndarray) -> Scores:
         """Every measure of uint8 fakes (at least `count`, height, width, channels). Each split takes `count` of them
@@ -400,6 +409,8 @@ MEASURES = {
     "coverage": ("coverage", "high"),
     "thumbnails": ("thumbnails, 16x16", "low"),
     "pyramid": ("7x7 patches at {}", "low"),
+    "grid_2": ("grid of 2 pixels", "about 1"),
+    "grid_4": ("grid of 4 pixels", "about 1"),
     "held_out_distance": ("held-out images to the nearest fake", "low"),
     "training_distance": ("as many training images to the nearest fake", "as held-out"),
     "held_out_ratio": ("ratio of these two", "about 1"),

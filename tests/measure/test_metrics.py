@@ -283,3 +283,44 @@ def test_a_copy_descriptor_ignores_brightness_and_contrast():
     np.testing.assert_allclose(copy_descriptors(2 * images + 10), found, atol=1e-4)
     assert np.linalg.norm(found[0] - found[1]) > 0.5
     assert np.isfinite(copy_descriptors(np.full((1, 64, 64, 3), 7, np.uint8))).all()
+
+
+def smooth(count=200, side=32, seed=0):
+    """Images whose power falls with frequency, as in photographs: uint8 (count, side, side, 3)."""
+    noise = np.random.default_rng(seed).standard_normal((count, side, side, 3))
+    frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.fftfreq(side)) + 1 / side
+    found = np.fft.ifft2(np.fft.fft2(noise, axes=(1, 2)) / frequency[..., None], axes=(1, 2)).real
+    return np.clip(127 + 8 * found, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    "period, pattern",
+    [
+        (2, lambda y, x: x % 2),
+        (2, lambda y, x: (y + x) % 2),
+        (4, lambda y, x: y % 4 < 2),
+        (4, lambda y, x: (y + x) % 4 < 2),
+        (4, lambda y, x: (y - x) % 4 < 2),
+    ],
+)
+@pytest.mark.parametrize("shifted", [False, True])
+def test_a_grid_is_seen_at_its_period_and_at_no_other(period, pattern, shifted):
+    real, fake = smooth(seed=1), smooth(seed=2).astype(int)
+    y, x = np.indices((32, 32))
+    if shifted:  # Half of the fakes have the grid one pixel further.
+        fake[::2] += 6 * pattern(y, x)[..., None] - 3
+        fake[1::2] += 6 * pattern(y, x + 1)[..., None] - 3
+    else:
+        fake += 6 * pattern(y, x)[..., None] - 3
+    found = metrics.grid_excess(metrics.grid_spectrum(real), metrics.grid_spectrum(np.clip(fake, 0, 255)))
+    assert found[period] > 2.5 and found[6 - period] < 1.5
+
+
+def test_without_a_grid_the_excess_is_about_one_whatever_the_images():
+    for real, fake in ((smooth(seed=1), smooth(seed=2)), (smooth(side=28, seed=3), smooth(side=28, seed=4))):
+        found = metrics.grid_excess(metrics.grid_spectrum(real), metrics.grid_spectrum(fake))
+        assert all(0.8 < ratio < 1.25 for ratio in found.values()), found
+    edges = smooth(seed=5)
+    edges[:, 10:20, 8:30] = 255  # Horizontal and vertical edges are no grid.
+    found = metrics.grid_excess(metrics.grid_spectrum(smooth(seed=6)), metrics.grid_spectrum(edges))
+    assert max(found.values()) < 1.6, found
