@@ -186,9 +186,12 @@ class GAN(keras.Model):
         of float images in [-1, 1] (such as `measure.keras_metrics.FrechetDistance`); they are computed on
         `validation_data`. `keras_options` go to `keras.Model.compile`: jit_compile, steps_per_execution, run_eagerly.
         """
-        if "jit_compile" not in keras_options:
-            # On a CPU, XLA's convolutions are slower than TensorFlow's own; elsewhere Keras decides.
-            keras_options["jit_compile"] = "auto" if tf.config.list_physical_devices("GPU") else False
+        if not tf.config.list_physical_devices("GPU"):
+            # XLA's convolutions are slower than TensorFlow's own on a CPU; elsewhere Keras decides.
+            keras_options.setdefault("jit_compile", False)
+            # TensorFlow's remapper, which fuses operations, fails on this step and saves no time. TensorFlow 2.18 would
+            # write that error into the middle of the progress, whatever TF_CPP_MIN_LOG_LEVEL says.
+            tf.config.optimizer.set_experimental_options({"remapping": False})
         super().compile(optimizer=None, **keras_options)
         self.g_optimizer, self.d_optimizer = g_optimizer, d_optimizer
         self.validation_metrics = list(metrics)
