@@ -6,9 +6,9 @@ The suffix of --out chooses what is written. A .png is a grid of images.
 
 A .gif or .mp4 is a walk through latent space from one image to the next.
 
-A .npz has the arrays images (uint8) and inputs (float32), what each was made from.
+A .npz has the arrays images (uint8) and inputs (float32) that made them.
 
-If the run is conditional, --label 7 draws sevens, and --label all draws everything.
+For a conditional run, --label 7 draws sevens, and --label all every label.
 """
 
 import dataclasses

@@ -270,7 +270,8 @@ def grid_excess(real: np.ndarray, fake: np.ndarray) -> dict[int, float]:
     A ratio is the power at a grid's frequency over that beside it, divided by the same for real images: about 1 without
     a grid. Of several directions it is the largest.
     """
-    peaks = [spectrum[..., 0].mean(axis=0) / spectrum[..., 1].mean(axis=0) for spectrum in (real, fake)]
+    # The small constant is for images of one colour, which have no power at all.
+    peaks = [(x[..., 0].mean(axis=0) + 1e-6) / (x[..., 1].mean(axis=0) + 1e-6) for x in (real, fake)]
     ratios = iter(peaks[1] / peaks[0])
     return {period: float(max(next(ratios) for _ in directions)) for period, directions in GRIDS.items()}
 

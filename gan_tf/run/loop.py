@@ -68,7 +68,7 @@ def compile_steps(gan: GAN):
     def run_steps(iterator, count):
         def one_step(done):
             step(next(iterator))
-            return done + 1
+            return (done + 1,)  # A tuple, which eager mode needs.
 
         tf.while_loop(lambda done: done < count, one_step, [tf.constant(0)])
         return {name: gan.trackers[name].result() for name in gan.LOGGED}

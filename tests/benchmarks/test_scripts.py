@@ -26,6 +26,7 @@ from gan_tf.run import plots
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 import ablation
+import conditional
 import engine
 import folder_speed
 import mnist_five
@@ -133,8 +134,8 @@ def test_cost_is_measured_only_where_a_step_computes_something_else(monkeypatch)
 
 def test_a_stepper_trains(monkeypatch):
     found = []
-    build = engine.build_gan
-    monkeypatch.setattr(engine, "build_gan", lambda *a: found.append(build(*a)) or found[-1])
+    build = engine.build_for
+    monkeypatch.setattr(engine, "build_for", lambda *a: found.append(build(*a)) or found[-1])
     advance = engine.stepper(TINY, digits(), steps=3)
     assert advance() > 0 and advance() > 0
     assert int(found[0].step) == 6
@@ -392,3 +393,30 @@ def test_mnist_five(tmp_path, monkeypatch):
     assert float(table[1]["of the floor"]) > 3 and table[1]["training, s"] != "" and table[2]["process, s"] == "9.0"
     row = mnist_five.readme_row(trained, judged, reference)
     assert len(row) == len(engine.README_HEAD) and row[3].count("/") == 2
+
+
+def test_conditional(tmp_path, monkeypatch):
+    """Zeros and ones; the network takes every image for class 1."""
+    pixels, labels = read_digits()
+    chosen = labels < 2
+    images = ImageDataset("digits", pixels[chosen][..., None], labels[chosen], "tests", ("0", "1"))
+
+    class TakesAllForOne(Thumbnails):
+        size, accuracy = 16, {"label": 0.5}
+
+        def read(self, images):
+            return {"label": np.ones(len(images), int)}
+
+    monkeypatch.setattr(conditional, "load", lambda config: images)
+    monkeypatch.setattr(conditional, "make_features", lambda images: TakesAllForOne())
+    monkeypatch.setattr(conditional, "RESULTS", tmp_path)
+    monkeypatch.setattr(conditional, "SETS", {"digits": {}})
+    monkeypatch.setattr(conditional, "preset_config", lambda name, **fields: dataclasses.replace(TINY, **fields))
+    monkeypatch.setattr(conditional, "train_fakes", functools.partial(engine.train_fakes, count=200))
+    told, untold = conditional.run_set("digits", [0], None, tmp_path)
+    row = dict(zip(conditional.HEAD, told, strict=True))
+    share = float(row["as asked"].rstrip("%")) / 100
+    assert 0.4 < share < 0.6 and row["worst label"].startswith("0: 0% (real 0%)")
+    assert (told[1], untold[1]) == ("yes", "no") and untold[-3:] == ["", "", ""]
+    assert told[3] == "4" and told[5] != untold[5]
+    assert plots.open_png(tmp_path / "conditional_digits.png").shape[1] == 12 * 58 + 2
