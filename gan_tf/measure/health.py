@@ -260,7 +260,7 @@ class LabelAgreement:
     """Does a conditional generator draw what it is told?
 
     Called with (gan, epoch), it returns the column `label_agreement`: of the class that is drawn worst, the share of
-    fakes that look like that class, divided by the same for real images; about 1 if labels are followed, near 0 if one
+    fakes above chance that look like that class, divided by the same for real images; about 1 if labels are followed, near 0 if one
     is ignored. Without classes, it returns no column.
 
     An image looks like the class of its nearest neighbours among the training images, in 8x8 thumbnails. That needs no
@@ -282,7 +282,8 @@ class LabelAgreement:
         known = len(rows) * 4 // 5
         self.classifier = KNeighborsClassifier(self.NEIGHBOURS).fit(small[:known], labels[:known])
         self.usual = recalls(self.classifier.predict(small[known:]), labels[known:], self.classes)
-        self.counts = self.usual > 2 * np.bincount(labels, minlength=self.classes) / len(labels)
+        self.chance = np.bincount(labels, minlength=self.classes) / len(labels)
+        self.counts = self.usual > np.minimum(2 * self.chance, (1 + self.chance) / 2)
         latents = random.standard_normal((self.PER_CLASS, config.latent_dim))
         self.labels = np.repeat(np.arange(self.classes), self.PER_CLASS)
         self.inputs = with_labels(np.tile(latents, (self.classes, 1)), self.labels, self.classes)
@@ -292,7 +293,8 @@ class LabelAgreement:
             return {}
         fakes = thumbnails(sample(gan.ema_generator, self.inputs), 8)
         drawn = recalls(self.classifier.predict(fakes), self.labels, self.classes)
-        return {"label_agreement": float(np.min(drawn[self.counts] / self.usual[self.counts]))}
+        above_chance = (drawn - self.chance) / np.maximum(self.usual - self.chance, 1e-6)
+        return {"label_agreement": float(max(0.0, np.min(above_chance[self.counts])))}
 
 
 def recalls(found: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
