@@ -260,8 +260,8 @@ class LabelAgreement:
     """Does a conditional generator draw what it is told?
 
     Called with (gan, epoch), it returns the column `label_agreement`: of the class that is drawn worst, the share of
-    fakes above chance that look like that class, divided by the same for real images; about 1 if labels are followed, near 0 if one
-    is ignored. Without classes, it returns no column.
+    fakes above chance that look like that class, divided by the same for real images. It is about 1 if labels are
+    followed and near 0 if one is ignored. Without classes, it returns no column.
 
     An image looks like the class of its nearest neighbours among the training images, in 8x8 thumbnails. That needs no
     training, but cannot tell all classes apart: a class counts only if real images of it are recognised more often than
