@@ -28,7 +28,8 @@ from PIL import Image
 
 FOLDER = Path(__file__).parent
 MAX_IMAGE, MAX_NOTEBOOK = 300_000, 2_000_000  # Bytes.
-SETUP = """# In Colab, this fetches gan_tf and installs what is missing. Elsewhere gan_tf is the folder beside this one.
+SETUP = """# In Colab, this fetches gan_tf and installs what is missing. Elsewhere gan_tf is the
+# folder beside this one.
 import os
 import sys
 
@@ -36,7 +37,8 @@ if "google.colab" in sys.modules and not os.path.exists("../gan_tf"):
     !git clone --quiet --depth 1 {url} repository
     !pip install --quiet ./repository
     os.chdir("repository/notebooks")
-os.environ.setdefault("GAN_TF_DATA", "../data")  # Where gan_tf looks for your own data files.
+# Where gan_tf looks for your own data files.
+os.environ.setdefault("GAN_TF_DATA", "../data")
 sys.path.insert(0, "..")
 import gan_tf  # noqa: F401 (before TensorFlow, whose start-up messages it silences)"""
 BADGE = "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({colab}/{name})"
@@ -50,7 +52,10 @@ def address() -> str:
 
 def colab(url: str) -> str:
     """The address under which Colab opens the notebooks."""
-    return url.replace("https://github.com", "https://colab.research.google.com/github") + "/blob/main/notebooks"
+    return (
+        url.replace("https://github.com", "https://colab.research.google.com/github")
+        + "/blob/main/notebooks"
+    )
 
 
 def notebooks(names: list[str] = ()) -> list[Path]:
@@ -65,7 +70,9 @@ def addressed(notebook: NotebookNode, name: str) -> NotebookNode:
     first = next(cell for cell in notebook.cells if cell.cell_type == "code")
     first.source = SETUP.format(url=url)
     head = notebook.cells[0]
-    head.source = re.sub(r"^\[!\[Open in Colab.*\n\n", "", head.source, flags=re.MULTILINE)
+    head.source = re.sub(
+        r"^\[!\[Open in Colab.*\n\n", "", head.source, flags=re.MULTILINE
+    )
     title, rest = head.source.split("\n\n", 1)
     head.source = "\n\n".join([title, BADGE.format(colab=colab(url), name=name), rest])
     return notebook
@@ -76,7 +83,11 @@ def kernel(**environment: str) -> Iterator[KernelManager]:
     """A running Python kernel, in the notebooks' folder and with these environment variables added."""
     manager = KernelManager(kernel_name="python3")
     # Without the warning that its local connection is not encrypted.
-    manager.start_kernel(cwd=str(FOLDER), env=os.environ | environment, extra_arguments=["--log-level=ERROR"])
+    manager.start_kernel(
+        cwd=str(FOLDER),
+        env=os.environ | environment,
+        extra_arguments=["--log-level=ERROR"],
+    )
     try:
         yield manager
     finally:
@@ -95,14 +106,27 @@ def execute(notebook: NotebookNode, manager: KernelManager) -> NotebookNode:
 def must_show(source: str) -> bool:
     """Whether a code cell must leave an output: it ends with a call, such as print or show, or with a value."""
     body = ast.parse(re.sub(r"^(\s*)!.*", r"\1pass", source, flags=re.MULTILINE)).body
-    return bool(body) and isinstance(body[-1], ast.Expr) and "train_epochs(" not in ast.unparse(body[-1])
+    return (
+        bool(body)
+        and isinstance(body[-1], ast.Expr)
+        and "train_epochs(" not in ast.unparse(body[-1])
+    )
 
 
 def machine_paths() -> list[str]:
     """Folders of this machine that no output may name."""
-    folders = [FOLDER.parent.resolve(), Path.home(), Path(tempfile.gettempdir()), Path(sys.prefix)]
+    folders = [
+        FOLDER.parent.resolve(),
+        Path.home(),
+        Path(tempfile.gettempdir()),
+        Path(sys.prefix),
+    ]
     folders += [Path(value) for value in [os.environ.get("GAN_TF_DATA")] if value]
-    return [str(folder) for folder in folders if len(folder.parts) > 1 and folder.is_absolute()]
+    return [
+        str(folder)
+        for folder in folders
+        if len(folder.parts) > 1 and folder.is_absolute()
+    ]
 
 
 def problems(notebook: NotebookNode) -> list[str]:
@@ -113,7 +137,9 @@ def problems(notebook: NotebookNode) -> list[str]:
             continue
         count, where = count + 1, f"cell {number}"
         if cell.execution_count != count:
-            found.append(f"{where} was run as number {cell.execution_count}, not {count}: run all cells in order.")
+            found.append(
+                f"{where} was run as number {cell.execution_count}, not {count}: run all cells in order."
+            )
         if must_show(cell.source) and not cell.outputs:
             found.append(f"{where} has no stored output.")
         if count == 1 and cell.outputs:
@@ -128,35 +154,62 @@ def problems(notebook: NotebookNode) -> list[str]:
 def output_problems(output: NotebookNode) -> list[str]:
     """What is wrong with one output of a cell, a sentence each without its subject."""
     found, text, data = [], output.get("text", ""), output.get("data", {})
-    if output.output_type == "error" or (output.get("name") == "stderr" and not text.startswith("gan_tf: ")):
-        found.append(f"has an error output or a warning: {output.get('evalue') or text}")
+    if output.output_type == "error" or (
+        output.get("name") == "stderr" and not text.startswith("gan_tf: ")
+    ):
+        found.append(
+            f"has an error output or a warning: {output.get('evalue') or text}"
+        )
     if "<img" in data.get("text/html", ""):
-        found.append("has a picture inside HTML, which code hosts remove: show it with gan_tf.notebook.")
+        found.append(
+            "has a picture inside HTML, which code hosts remove: show it with gan_tf.notebook."
+        )
     for kind, picture in pictures(output).items():
         if not output.metadata.get(kind, {}).get("alt"):
-            found.append("has a picture without an alt text: show it with gan_tf.notebook.")
+            found.append(
+                "has a picture without an alt text: show it with gan_tf.notebook."
+            )
         if len(picture) > MAX_IMAGE:
             found.append(f"has a picture of more than {MAX_IMAGE // 1000} kB.")
     words = [text, *(value for kind, value in data.items() if kind.startswith("text/"))]
-    found += [f"names the folder {path} of this machine." for path in machine_paths() if any(path in w for w in words)]
+    found += [
+        f"names the folder {path} of this machine."
+        for path in machine_paths()
+        if any(path in w for w in words)
+    ]
     return found
 
 
 def pictures(output: NotebookNode) -> dict[str, bytes]:
     """The picture files of one output, by their media type."""
     shown = output.get("data", {}).items()
-    return {kind: base64.b64decode(data) for kind, data in shown if kind.startswith("image/")}
+    return {
+        kind: base64.b64decode(data)
+        for kind, data in shown
+        if kind.startswith("image/")
+    }
 
 
 def save_thumbnail(notebook: NotebookNode, path: Path, side: int = 112) -> None:
     """Write the upper left square of the tagged cell's first picture, 2 * side pixels wide, at half its size."""
-    tagged = (cell for cell in notebook.cells if "thumbnail" in cell.metadata.get("tags", ()))
-    first = next(picture for cell in tagged for output in cell.outputs for picture in pictures(output).values())
+    tagged = (
+        cell for cell in notebook.cells if "thumbnail" in cell.metadata.get("tags", ())
+    )
+    first = next(
+        picture
+        for cell in tagged
+        for output in cell.outputs
+        for picture in pictures(output).values()
+    )
     with Image.open(io.BytesIO(first)) as picture:
         scale = max(1.0, 2 * side / min(picture.size))  # A small picture is enlarged.
-        picture = picture.convert("RGB").resize([round(length * scale) for length in picture.size])
+        picture = picture.convert("RGB").resize(
+            [round(length * scale) for length in picture.size]
+        )
     path.parent.mkdir(exist_ok=True)
-    picture.crop((0, 0, 2 * side, 2 * side)).resize((side, side)).save(path, optimize=True)
+    picture.crop((0, 0, 2 * side, 2 * side)).resize((side, side)).save(
+        path, optimize=True
+    )
 
 
 def table() -> str:
@@ -174,7 +227,9 @@ def table() -> str:
             f"({minutes} minutes)<br>{promise}</td>"
         )
     # Without blank lines, at which GitHub would end the table.
-    rows = ["\n".join(["<tr>", *cells[i : i + 2], "</tr>"]) for i in range(0, len(cells), 2)]
+    rows = [
+        "\n".join(["<tr>", *cells[i : i + 2], "</tr>"]) for i in range(0, len(cells), 2)
+    ]
     return "\n".join(["<table>", *rows, "</table>"])
 
 
@@ -186,14 +241,27 @@ def store(path: Path) -> float:
         execute(notebook, manager)
     minutes = (time.perf_counter() - began) / 60
     head = notebook.cells[0]
-    head.source = re.sub(r"(\*\*Time\*\*:).*", rf"\1 {minutes:.1f} minutes on {os.cpu_count()} CPU cores", head.source)
+    head.source = re.sub(
+        r"(\*\*Time\*\*:).*",
+        rf"\1 {minutes:.1f} minutes on {os.cpu_count()} CPU cores",
+        head.source,
+    )
     # Not the kernel's own metadata, which differs between machines.
-    notebook.metadata = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
+    notebook.metadata = {
+        "kernelspec": {
+            "display_name": "Python 3",
+            "language": "python",
+            "name": "python3",
+        }
+    }
     amiss = problems(notebook)
     if amiss:
         (path.parent / "failed").mkdir(exist_ok=True)
         nbformat.write(notebook, path.parent / "failed" / path.name)
-        sys.exit(f"{path.name} is not stored (failed/{path.name} has its outputs): " + " ".join(amiss))
+        sys.exit(
+            f"{path.name} is not stored (failed/{path.name} has its outputs): "
+            + " ".join(amiss)
+        )
     save_thumbnail(notebook, path.parent / "thumbnails" / f"{path.stem}.png")
     temporary = path.with_name(f".{path.name}")
     nbformat.write(notebook, temporary)
@@ -202,9 +270,15 @@ def store(path: Path) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", help="how the names begin, such as 01; all by default")
-    parser.add_argument("--table", action="store_true", help="print the README's table of the chapters")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "names", nargs="*", help="how the names begin, such as 01; all by default"
+    )
+    parser.add_argument(
+        "--table", action="store_true", help="print the README's table of the chapters"
+    )
     options = parser.parse_args()
     if options.table:
         print(table())
