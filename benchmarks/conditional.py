@@ -30,6 +30,7 @@ from gan_tf.gan import random_labels
 from gan_tf.measure import report
 from gan_tf.measure.features import Features, make_features
 from gan_tf.measure.features import split as features_split
+from gan_tf.measure.health import recalls
 from gan_tf.run import plots
 
 # What differs from the set's preset. Cats and dogs are learned with the preset of anime, which does not augment.
@@ -43,34 +44,26 @@ HEAD = ("set", "labels", "seed", "steps", "minutes", "Frechet distance", "floor"
 HEAD += ("real images", "worst label")
 
 
-def recall(features: Features, images: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
-    """For each class, the share of its images (N, ...) that the network takes for it."""
-    found = features.read(images)[report.label_output(features)]
-    return np.array([np.mean(found[labels == number] == number) for number in range(classes)])
-
-
-def measure(images: ImageDataset, config: Config, features: Features, folder: Path) -> tuple[list[str], np.ndarray]:
+def measure(
+    images: ImageDataset, config: Config, features: Features, reference: report.Reference, folder: Path
+) -> tuple[list[str], np.ndarray]:
     """Train one seed: its row of the table, and its fakes."""
-    began = time.perf_counter()
-    (fakes,) = train_fakes(
-        config, images, folder / f"{images.name}-{'told' if config.conditional else 'untold'}"
-    ).values()
+    began, told = time.perf_counter(), config.conditional
+    ((step, fakes),) = train_fakes(config, images, folder / f"{images.name}-{'told' if told else 'untold'}").items()
     minutes = (time.perf_counter() - began) / 60
-    reference = report.run_reference(images, config, features)
+    row = [images.name, "yes" if told else "no", str(config.seed), f"{step:,}", f"{minutes:.1f}"]
     scores, floor = reference.measure_features(fakes), reference.feature_floor
-    steps = config.epochs * (config.steps_per_epoch or len(reference.train) // config.batch_size)
-    row = [images.name, "yes" if config.conditional else "no", str(config.seed), f"{steps:,}", f"{minutes:.1f}"]
     for name in ("frechet_distance", "coverage"):
         row += [report.show(scores[name]), report.show(floor[name])]
-    if not config.conditional:
+    if not told:
         return [*row, "", "", ""], fakes
-    names, labels = images.classes.names, random_labels(len(fakes), class_shares(images, config), seed=1)
-    shares = recall(features, fakes, labels, len(names))
-    new = features_split(len(images))[0]
-    real = recall(features, images.images[new], images.classes.labels[new], len(names))
+    names, new = images.classes.names, features_split(len(images))[0]
+    asked, known = random_labels(len(fakes), class_shares(images, config), seed=1), images.classes.labels[new]
+    found, output = [features.read(pixels) for pixels in (fakes, images.images[new])], report.label_output(features)
+    shares, real = (recalls(x[output], y, len(names)) for x, y in zip(found, (asked, known), strict=True))
     worst = int(shares.argmin())
-    told = np.mean(shares[labels]), np.mean(real[images.classes.labels[new]])
-    return [*row, *(f"{x:.1%}" for x in told), f"{names[worst]}: {shares[worst]:.0%} (real {real[worst]:.0%})"], fakes
+    overall = f"{np.mean(found[0][output] == asked):.1%}", f"{np.mean(found[1][output] == known):.1%}"
+    return [*row, *overall, f"{names[worst]}: {shares[worst]:.0%} (real {real[worst]:.0%})"], fakes
 
 
 def draw_rows(images: ImageDataset, config: Config, fakes: np.ndarray) -> np.ndarray:
@@ -86,10 +79,11 @@ def run_set(name: str, seeds: Sequence[int], data_dir: str | None, folder: Path)
     config = preset_config(name, data_dir=data_dir, conditional=True, **SETS[name])
     images = load(config)
     features, rows = make_features(images), []
+    reference = report.run_reference(images, config, features)
     for seed in seeds:
         for conditional in (True, False):
             one = dataclasses.replace(config, seed=seed, conditional=conditional)
-            row, fakes = measure(images, one, features, folder)
+            row, fakes = measure(images, one, features, reference, folder)
             rows.append(row)
             print(*row, flush=True)
             if conditional and seed == seeds[0]:

@@ -46,6 +46,11 @@ def with_labels(latents: np.ndarray, labels: np.ndarray, classes: int) -> np.nda
     return np.concatenate([latents, np.eye(classes)[labels]], axis=1)
 
 
+def inputs_of_each_class(latents: np.ndarray, classes: int) -> np.ndarray:
+    """The inputs for drawing all latents (N, latent_dim) as each class in turn: (classes * N, latent_dim + classes)."""
+    return with_labels(np.tile(latents, (classes, 1)), np.repeat(np.arange(classes), len(latents)), classes)
+
+
 def random_inputs(count: int, latent_dim: int, shares: Sequence[float] | np.ndarray = (), seed: int = 0) -> np.ndarray:
     """Inputs of a generator: latents (count, latent_dim) from N(0, 1); if it is conditional, each with a label that is
     drawn with the probabilities `shares` (classes,): (count, latent_dim + classes)."""

@@ -248,17 +248,16 @@ def train(argv: list[str]) -> None:
 def train_in(run: "Run", job: "Job", tensorboard: bool) -> None:
     """Train from the newest checkpoint of a locked run, and make its pictures."""
     from gan_tf.common.files import remove_partial_files
-    from gan_tf.data.images import class_shares, steps_per_epoch
+    from gan_tf.data.images import steps_per_epoch
     from gan_tf.run import callbacks, plots
-    from gan_tf.run.build import build_gan
+    from gan_tf.run.build import build_for
     from gan_tf.run.checkpoints import CheckpointStore
     from gan_tf.run.folder import save_picture
     from gan_tf.run.loop import train_epochs
 
     config, images = job.config, job.images
     remove_partial_files(run.folder)
-    classes = len(class_shares(images, config))
-    gan, per_epoch = build_gan(config, images.shape, job.phases, classes), steps_per_epoch(images, config)
+    gan, per_epoch = build_for(images, config, job.phases), steps_per_epoch(images, config)
     store = CheckpointStore(gan, run.checkpoints)
     store.restore_or_begin()
     first = int(gan.step)

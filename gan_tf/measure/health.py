@@ -16,7 +16,7 @@ import numpy as np
 
 from gan_tf.config import Config
 from gan_tf.data.images import ImageDataset, train_holdout_split
-from gan_tf.gan import GAN, sample, to_unit_range, with_labels
+from gan_tf.gan import GAN, inputs_of_each_class, sample, to_unit_range, with_labels
 from gan_tf.losses import LOSSES, chance_losses
 from gan_tf.measure.metrics import thumbnails
 
@@ -286,7 +286,7 @@ class LabelAgreement:
         self.counts = self.usual > np.minimum(2 * self.chance, (1 + self.chance) / 2)
         latents = random.standard_normal((self.PER_CLASS, config.latent_dim))
         self.labels = np.repeat(np.arange(self.classes), self.PER_CLASS)
-        self.inputs = with_labels(np.tile(latents, (self.classes, 1)), self.labels, self.classes)
+        self.inputs = inputs_of_each_class(latents, self.classes)
 
     def __call__(self, gan: GAN, epoch: int) -> dict[str, float]:
         if not self.classes or not self.counts.any():

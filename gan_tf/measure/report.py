@@ -58,14 +58,14 @@ class Views:
         return Views(self.features[rows], self.thumbnails[rows], patches, self.spectrum[rows])
 
 
-def view(images: np.ndarray, features: Callable[[np.ndarray], np.ndarray], per_image: int = 8) -> Views:
+def view(images: np.ndarray, features: Callable[[np.ndarray], np.ndarray]) -> Views:
     """Everything that `measure` needs of uint8 images (N, height, width, channels); `features` maps them to (N, d)."""
-    return view_with(features(images), images, per_image)
+    return view_with(features(images), images)
 
 
-def view_with(features: np.ndarray, images: np.ndarray, per_image: int = 8) -> Views:
+def view_with(features: np.ndarray, images: np.ndarray) -> Views:
     """The same with the images' features (N, d), if they are known already."""
-    patches = metrics.pyramid_patches(images, per_image)
+    patches = metrics.pyramid_patches(images, per_image=8)
     return Views(features, metrics.thumbnails(images), patches, metrics.grid_spectrum(images))
 
 
@@ -353,7 +353,7 @@ def measure_classes(
     for number, name in enumerate(images.classes.names):
         rows = train[images.classes.labels[train] == number]
         count = min(len(rows) // 2, CLASS_MOST)
-        fakes, scores = draw(number, max(count, CLASS_MOST)), {}
+        fakes, scores = draw(number, CLASS_MOST), {}
         known = every.label_names.index(name)
         unseen = new[np.asarray(every.labels)[new] == known]
         if output and len(unseen):

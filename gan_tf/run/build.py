@@ -101,9 +101,9 @@ def build_gan(config: Config, image_shape: tuple[int, int, int], phases: Phases 
     return gan
 
 
-def build_for(images: ImageDataset, config: Config) -> GAN:
-    """The compiled GAN of a new run on `images`."""
-    return build_gan(config, images.shape, first_phase(images, config), len(class_shares(images, config)))
+def build_for(images: ImageDataset, config: Config, phases: Phases | None = None) -> GAN:
+    """The compiled GAN of a run on `images`, by default of a new one."""
+    return build_gan(config, images.shape, phases or first_phase(images, config), len(class_shares(images, config)))
 
 
 def adam(rate: float, config: Config, phases: Phases, updates_per_step: int = 1) -> keras.optimizers.Optimizer:

@@ -18,7 +18,7 @@ from gan_tf.common.errors import InputError
 from gan_tf.common.files import atomic_write
 from gan_tf.config import Config
 from gan_tf.data.images import ImageDataset, class_shares
-from gan_tf.gan import GAN, random_inputs, sample, with_labels
+from gan_tf.gan import GAN, inputs_of_each_class, random_inputs, sample
 from gan_tf.measure.features import Features, dataset_features
 from gan_tf.measure.health import PATIENCE, HeldOutAccuracy, LabelAgreement, diagnose
 from gan_tf.measure.report import run_reference
@@ -186,8 +186,7 @@ def grid_inputs(config: Config, classes: int) -> np.ndarray:
     if not classes:
         return random.standard_normal((COLUMNS * ROWS, config.latent_dim))
     latents = random.standard_normal((COLUMNS * max(1, ROWS // classes), config.latent_dim))
-    labels = np.repeat(np.arange(classes), len(latents))
-    return with_labels(np.tile(latents, (classes, 1)), labels, classes)
+    return inputs_of_each_class(latents, classes)
 
 
 class Samples(keras.callbacks.Callback):
