@@ -7,6 +7,7 @@ its text in --help: what the option does, then the reason for its default.
 import dataclasses
 import math
 import os
+from collections.abc import Mapping
 from numbers import Integral
 from typing import Annotated, Any, Literal
 
@@ -60,6 +61,9 @@ class DataOptions(Checked):
     conditional: bool = False
     """Tell both players each image's label, so that the generator draws what it is told: generate --label 7. Needs
     images with at least two labels."""
+    clusters: Annotated[int, Must("0, or a number from 2 to 1000", lambda count: count == 0 or 2 <= count <= 1000)] = 0
+    """Sort the images into this many clusters of like ones, and tell both players each image's cluster as
+    --conditional tells its label (self-conditioned GANs, Liu et al. 2020). 0 means no clusters."""
     held_out: Share = 0.05
     """The share of images, at most 256, to keep out of training. If the discriminator tells them from the training
     images, it overfits, which no loss shows."""
@@ -71,6 +75,8 @@ class DataOptions(Checked):
         super().__post_init__()
         if self.preset is not None and self.preset not in PRESETS:
             self.reject("preset", f"one of {', '.join(PRESETS)}")
+        if self.conditional and self.clusters:
+            self.reject("clusters", "0 with --conditional, as the players are told either labels or clusters")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -203,6 +209,11 @@ class Config(
     """
 
     @property
+    def told(self) -> bool:
+        """Whether the players are told a class of each image: its label or its cluster."""
+        return self.conditional or self.clusters > 0
+
+    @property
     def rates(self) -> tuple[float, float]:
         """The step sizes of generator and discriminator."""
         return self.learning_rate, self.learning_rate if self.d_learning_rate is None else self.d_learning_rate
@@ -250,10 +261,19 @@ def is_path(dataset: str) -> bool:
     return dataset not in PRESETS and (bool({*"/\\.~"} & {*dataset}) or os.path.isdir(dataset))
 
 
+def preset_values(dataset: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a data set's preset, or that of given["preset"], without those that what is `given` rules out."""
+    values = PRESETS.get(given.get("preset") or ("folder" if is_path(dataset) else dataset), {})
+    label = given.get("label") or ()
+    ruled_out = {
+        "r1": given.get("loss") in PENALISED_LOSSES,
+        # Images of one label have nothing to be told apart by.
+        "conditional": given.get("clusters") or not isinstance(label, tuple | list) or len(label) == 1,
+        "clusters": given.get("conditional"),
+    }
+    return {name: value for name, value in values.items() if not ruled_out.get(name)}
+
+
 def preset_config(dataset: str | os.PathLike[str], **fields) -> Config:
     """The Config of a data set: its preset, or that of `preset=NAME`, overridden by `fields`. Raises InputError."""
-    name = str(dataset)
-    values = PRESETS.get(fields.get("preset") or ("folder" if is_path(name) else name), {})
-    if fields.get("loss") in PENALISED_LOSSES:
-        values = {name: value for name, value in values.items() if name != "r1"}
-    return Config(**{"dataset": dataset, **values, **fields})
+    return Config(**{"dataset": dataset, **preset_values(str(dataset), fields), **fields})

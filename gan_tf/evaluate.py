@@ -112,7 +112,7 @@ def evaluate(options: Options) -> None:
     if images.name == "creatures" and options.features == "own":
         record["creatures"] = report.count_creatures(real, fake, features)
         print_creatures(record["creatures"])
-    if config.conditional:
+    if config.told:
         # Each label is drawn from latents of its own.
         record["labels"] = report.measure_classes(
             images,

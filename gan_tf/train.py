@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from gan_tf.common.errors import InputError, exit_on_input_error
 from gan_tf.common.options import Checked, optional, parse_groups
-from gan_tf.config import GROUPS, Config, preset_config
+from gan_tf.config import GROUPS, Config, preset_config, preset_values
 
 if TYPE_CHECKING:  # These import TensorFlow, for which --help does not wait.
     from gan_tf.data.images import ImageDataset
@@ -66,9 +66,13 @@ def parse(argv: list[str], defaults: Config | None = None) -> Options:
         peek = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
         peek.add_argument("--dataset", default=Config.dataset)
         peek.add_argument("--preset")
-        peek.add_argument("--loss", default=Config.loss)
+        # These rule some of a preset's values out.
+        peek.add_argument("--loss")
+        peek.add_argument("--label", "--digit", nargs="*")
+        peek.add_argument("--clusters")
+        peek.add_argument("--conditional", action="store_true")
         seen, _ = peek.parse_known_args(argv)
-        defaults = preset_config(seen.dataset, preset=seen.preset, loss=seen.loss)
+        defaults = Config(dataset=seen.dataset, preset=seen.preset, **preset_values(seen.dataset, vars(seen)))
     groups = {heading: [RunOptions, part] if heading == "output" else [part] for heading, part in GROUPS.items()}
     source = f"--preset {defaults.preset}" if defaults.preset else f"--dataset {defaults.dataset}"
     values = parse_groups(
@@ -102,7 +106,7 @@ def begin(options: Options, argv: list[str]) -> "tuple[Run, Job]":
     config, message = options.config, None
     if options.fallback:
         config, images, message = load_or_fallback(
-            config, lambda name: parse(argv, preset_config(name, loss=config.loss)).config
+            config, lambda name: parse(argv, preset_config(name, loss=config.loss, clusters=config.clusters)).config
         )
     else:
         images = load(config)
@@ -160,7 +164,7 @@ def announce(run: "Run", job: "Job", gan: "GAN", per_epoch: int) -> None:
     size = "x".join(map(str, images.shape))
     print(f"data           {len(images):,} images of {size}: {images.name}{labels} ({images.source})")
     print(f"device         {device()}")
-    told = f" and one of {gan.classes} labels" if gan.classes else ""
+    told = f" and one of {gan.classes} {'clusters' if config.clusters else 'labels'}" if gan.classes else ""
     print(f"generator      {gan.generator.count_params():,} parameters, from {config.latent_dim} random numbers{told}")
     print(f"discriminator  {gan.discriminator.count_params():,} parameters")
     print(f"steps          {config.epochs} epochs of {per_epoch}, on {config.batch_size * config.d_steps} images each")

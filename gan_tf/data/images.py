@@ -41,6 +41,7 @@ class ImageDataset:
     label_names: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()  # "file: reason" for each file of a folder that was not used
     sha256: str = ""  # a hash that identifies the pixels, if the loader knows one
+    clusters: np.ndarray | None = None  # integers (N,), see data/clusters.py; what a GAN is told instead of the labels
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -58,14 +59,17 @@ class ImageDataset:
 
     @functools.cached_property
     def classes(self) -> "Classes":
-        """The labels that the images have, renumbered without gaps: those of a conditional GAN. Raises InputError for
-        fewer than two."""
+        """What a conditional GAN is told of the images: their clusters if there are some, otherwise the labels that
+        they have, renumbered without gaps. Raises InputError for fewer than two."""
+        if self.clusters is not None:
+            used, clusters = np.unique(self.clusters, return_inverse=True)
+            return Classes(tuple(str(number + 1) for number in range(len(used))), clusters)
         used = np.unique(self.labels) if self.labels is not None else np.array([])
         if len(used) < 2:
             has = f"has one label only, {self.label_names[used[0]]}" if len(used) else "has no labels"
             raise InputError(
-                f"{self.name} {has}, so there is nothing to tell a conditional GAN apart by: leave --conditional out, "
-                "or learn images with at least two labels (in a folder of your own, two subfolders)."
+                f"{self.name} {has}, so there is nothing to tell a conditional GAN: use --no-conditional, or learn "
+                "images with at least two labels (in a folder of your own, two subfolders), or try --clusters 10."
             )
         return Classes(tuple(self.label_names[i] for i in used), np.searchsorted(used, np.asarray(self.labels)))
 
@@ -131,8 +135,8 @@ def train_holdout_split(images: ImageDataset, config: Config) -> tuple[np.ndarra
 
 
 def class_shares(images: ImageDataset, config: Config) -> np.ndarray:
-    """How frequent each class is that `config` tells a GAN about, (classes,); empty if it is not conditional."""
-    return images.classes.shares if config.conditional else np.zeros(0)
+    """How frequent each class is that `config` tells a GAN about, (classes,); empty if it tells of none."""
+    return images.classes.shares if config.told else np.zeros(0)
 
 
 def steps_per_epoch(images: ImageDataset, config: Config) -> int:
@@ -142,7 +146,7 @@ def steps_per_epoch(images: ImageDataset, config: Config) -> int:
 
 def batches(images: ImageDataset, config: Config, start: int = 0) -> "tf.data.Dataset":
     """The endless batches of a run from step `start` on: uint8 (d_steps * batch_size, height, width, channels). With
-    config.conditional, each is a pair of these and their classes, int64 (d_steps * batch_size,).
+    config.told, each is a pair of these and their classes, int64 (d_steps * batch_size,).
 
     Each pass shuffles the training images with (seed, pass) and drops an incomplete last batch. The batch of a step
     therefore depends on seed and step only, and a resumed run gets the same batches as one that never stopped.
@@ -152,7 +156,7 @@ def batches(images: ImageDataset, config: Config, start: int = 0) -> "tf.data.Da
     size = config.batch_size * config.d_steps
     rows, _ = train_holdout_split(images, config)
     steps_per_pass = len(rows) // size
-    labels = tf.constant(images.classes.labels, tf.int64) if config.conditional else None
+    labels = tf.constant(images.classes.labels, tf.int64) if config.told else None
 
     def one_pass(number: tf.Tensor) -> tf.data.Dataset:
         # Negative, so shuffling never shares a seed with the latents.
@@ -167,6 +171,6 @@ def batches(images: ImageDataset, config: Config, start: int = 0) -> "tf.data.Da
         # With NumPy, because tf.gather would load a memory-mapped file into memory.
         pixels = tf.numpy_function(lambda rows: images.images[rows], [indices], tf.uint8)
         pixels = tf.ensure_shape(pixels, (size, *images.shape))
-        return (pixels, tf.gather(labels, indices)) if config.conditional else pixels
+        return (pixels, tf.gather(labels, indices)) if config.told else pixels
 
     return indices.map(gather).prefetch(2)

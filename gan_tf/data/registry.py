@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gan_tf.common.errors import InputError
 from gan_tf.config import Config, is_path, preset_config
+from gan_tf.data.clusters import with_clusters
 from gan_tf.data.folder import load_folder
 from gan_tf.data.grey import Reader, load_grey, read_digits, read_idx, read_letters, read_npz
 from gan_tf.data.images import ImageDataset, train_holdout_split
@@ -47,7 +48,9 @@ def load(config: Config) -> ImageDataset:
             f"There is no data set {config.dataset!r} (did you mean {nearest}?); use one of {', '.join(DATASETS)}, or "
             "the path of a folder of pictures."
         )
-    if config.conditional:
+    if config.clusters:
+        dataset = with_clusters(dataset, config)
+    if config.told:
         _ = dataset.classes  # Raises if there are too few.
     needed = config.batch_size * config.d_steps
     training, held_out = train_holdout_split(dataset, config)

@@ -240,8 +240,8 @@ class HeldOutAccuracy:
         self.images, self.trained = images, random.permutation(trained)[:most]
         self.held_out = random.permutation(held_out)[:most]
         self.inputs = random.standard_normal((len(self.trained), config.latent_dim))
-        self.labels = images.classes.labels if config.conditional else np.zeros(len(images), int)
-        if config.conditional:
+        self.labels = images.classes.labels if config.told else np.zeros(len(images), int)
+        if config.told:
             self.inputs = with_labels(self.inputs, self.labels[self.trained], len(images.classes.names))
 
     def __call__(self, gan: GAN, epoch: int) -> dict[str, float]:
@@ -271,7 +271,7 @@ class LabelAgreement:
     PER_CLASS, NEIGHBOURS, MOST = 16, 5, 4000
 
     def __init__(self, images: ImageDataset, config: Config):
-        self.classes = len(images.classes.names) if config.conditional else 0
+        self.classes = len(images.classes.names) if config.told else 0
         if not self.classes:
             return
         from sklearn.neighbors import KNeighborsClassifier

@@ -346,7 +346,7 @@ def measure_classes(
     `images` were trained on. `every` is their whole data set with all its labels, which the network was made for.
     `draw(class, count)` returns fakes.
     """
-    output = label_output(features)
+    output = label_output(features) if images.clusters is None else None
     train, _ = train_holdout_split(images, config)
     new = features_split(len(every))[0]
     found: dict[str, dict[str, tuple[float, float]]] = {}
@@ -354,11 +354,12 @@ def measure_classes(
         rows = train[images.classes.labels[train] == number]
         count = min(len(rows) // 2, CLASS_MOST)
         fakes, scores = draw(number, CLASS_MOST), {}
-        known = every.label_names.index(name)
-        unseen = new[np.asarray(every.labels)[new] == known]
-        if output and len(unseen):
-            fake, real = (np.mean(features.read(x)[output] == known) for x in (fakes, every.images[unseen]))
-            scores["as_asked"] = float(fake), float(real)
+        if output:
+            known = every.label_names.index(name)
+            unseen = new[np.asarray(every.labels)[new] == known]
+            if len(unseen):
+                fake, real = (np.mean(features.read(x)[output] == known) for x in (fakes, every.images[unseen]))
+                scores["as_asked"] = float(fake), float(real)
         if count > features.size:
             reference = Reference(images.images, features, train=rows, count=count)
             measured, floor = reference.measure_features(fakes), reference.feature_floor

@@ -27,6 +27,7 @@ from gan_tf.run.checkpoints import CheckpointStore
 from gan_tf.run.folder import Run, save_picture
 
 COLUMNS, ROWS = 8, 8  # Of a sample grid.
+MOST_CLASSES = 26  # That a sample grid has a row for: the letters of the alphabet.
 
 # Called with the GAN and the number of epochs done; returns columns for `epoch_row`.
 Columns = Callable[[GAN, int], dict[str, float]]
@@ -176,17 +177,18 @@ class Health(keras.callbacks.Callback):
         )
 
 
-def grid_inputs(config: Config, classes: int) -> np.ndarray:
-    """The generator's inputs for a sample grid of COLUMNS by ROWS images, row by row.
+def grid_inputs(config: Config, shares: np.ndarray) -> np.ndarray:
+    """The generator's inputs for a sample grid of COLUMNS by ROWS images, row by row. `shares` (classes,) says how
+    frequent each class is.
 
     A conditional grid has as many rows for each of its classes, all with the same latents: with eight or more classes,
-    a column is one latent, drawn as each class.
+    a column is one latent, drawn as each class. With more than MOST_CLASSES, its images have random classes.
     """
+    if not 0 < len(shares) <= MOST_CLASSES:
+        return random_inputs(COLUMNS * ROWS, config.latent_dim, shares, config.seed)
     random = np.random.default_rng(config.seed)
-    if not classes:
-        return random.standard_normal((COLUMNS * ROWS, config.latent_dim))
-    latents = random.standard_normal((COLUMNS * max(1, ROWS // classes), config.latent_dim))
-    return inputs_of_each_class(latents, classes)
+    latents = random.standard_normal((COLUMNS * max(1, ROWS // len(shares)), config.latent_dim))
+    return inputs_of_each_class(latents, len(shares))
 
 
 class Samples(keras.callbacks.Callback):
@@ -272,7 +274,7 @@ def make_callbacks(
         TerminateOnNonFinite(),
         History(run, extra),
         Health(run, config),
-        Samples(run, grid_inputs(config, len(class_shares(images, config)))),
+        Samples(run, grid_inputs(config, class_shares(images, config))),
         *boards,
         Checkpoint(run, store),
     ]

@@ -86,9 +86,9 @@ class Run:
             "skipped": images.skipped,
             "fingerprint": images.fingerprint,
             "fallback": fallback,
-            # What a conditional generator can be told, and how often: {} if it is not conditional.
+            # What a conditional generator can be told, and how often it is so: {} if it is not conditional.
             "classes": dict(zip(images.classes.names, images.classes.shares.tolist(), strict=True))
-            if config.conditional
+            if config.told
             else {},
         }
         record = {"format": FORMAT, "config": dataclasses.asdict(config), "data": data, "phases": [], "starts": []}
