@@ -8,7 +8,7 @@ else
 BIN := .venv/bin
 endif
 
-.PHONY: train test test-all notebooks bench clean
+.PHONY: train test test-all notebooks pretrained bench clean
 
 train: .venv/installed
 	$(BIN)/python -m gan_tf.train --dataset mnist --digit 5
@@ -25,6 +25,10 @@ test-all: test
 # For the outputs that the repository stores, put MNIST, Pokemon and animal_faces into data/ first.
 notebooks: .venv/installed
 	$(BIN)/python notebooks/make.py
+
+# The generators in pretrained/, anew. Put MNIST and Fashion-MNIST into data/ first.
+pretrained: .venv/installed
+	$(BIN)/python pretrained/make.py
 
 bench: .venv/installed
 	$(BIN)/python benchmarks/mnist_five.py

@@ -43,7 +43,7 @@ from gan_tf.run.loop import compile_steps, train_epochs
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-FORMAT = 1  # Raise it when the code trains a Config differently from before: kept fakes are then trained again.
+FORMAT = 2  # Raise it when the code trains a Config differently from before: kept fakes are then trained again.
 FAKES = 5000  # Kept of each generator; each split of the judge takes as many as it needs.
 
 

@@ -3,6 +3,7 @@
 import os
 
 from gan_tf.common.quiet import silence_tensorflow
+from gan_tf.pretrained import load_pretrained as load_pretrained
 
 __version__ = "0.1.0"
 

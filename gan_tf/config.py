@@ -167,10 +167,10 @@ class AugmentationOptions(Checked):
         optional("{color,translation,cutout} ...", "none"),
     ] = ()
     """How to alter reals and fakes at random before the discriminator sees them, so that it cannot memorise a small
-    set (Zhao et al. 2020). Only small sets need it."""
+    set (Zhao et al. 2020). Only small sets need it: a folder of your own gets it if it has fewer than 2,000 images."""
     flip: bool = False
     """Mirror half of the real images. Only for things that face left as often as right: not for digits, letters or
-    Pokemon."""
+    Pokemon. For a folder of your own, it is measured which way they face."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -237,22 +237,20 @@ COLOUR: dict[str, Any] = {
 }
 # The discriminator soon memorises so few images.
 ABOUT_A_THOUSAND = {**COLOUR, "epochs": 26, "augment": ("translation", "cutout")}
-# Photographs face left as often as right. Pokemon and anime characters do not, and mirroring makes them worse.
-MIRRORED = {**ABOUT_A_THOUSAND, "flip": True}
 
 # Where a data set's best measured options differ from Config's defaults, which are those of digits.
 PRESETS: dict[str, dict] = {
     "digits": {},
-    "mnist": {"epochs": 8, "steps_per_epoch": 0},
-    "fashion": {"epochs": 8, "steps_per_epoch": 0},
+    "mnist": {"epochs": 8, "steps_per_epoch": 0, "conditional": True},
+    "fashion": {"epochs": 8, "steps_per_epoch": 0, "conditional": True},
     "letters": {"epochs": 8, "steps_per_epoch": 0},
-    "creatures": COLOUR,
+    "creatures": {**COLOUR, "conditional": True},
     "pokemon": ABOUT_A_THOUSAND,
-    "animal_faces": MIRRORED,
+    "animal_faces": {**COLOUR, "conditional": True},
     "dogs": COLOUR,
     "anime": COLOUR,
     "celeba": COLOUR,
-    "folder": MIRRORED,
+    "folder": ABOUT_A_THOUSAND,
 }
 
 

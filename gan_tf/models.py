@@ -73,18 +73,25 @@ def make_generator(
     model.add(layers.Reshape((base, base, widest), **kind))
     model.add(layers.BatchNormalization(**kind))
     model.add(layers.ReLU(**kind))
-    doubling = {"kernel_size": 4, "strides": 2, "padding": "same", **kind}
     for count in reversed(hidden):
-        model.add(layers.Conv2DTranspose(count, use_bias=False, kernel_initializer=kernel(), **doubling))
+        add_doubling(model, count, use_bias=False, kernel_initializer=kernel(), **kind)
         model.add(layers.BatchNormalization(**kind))
         model.add(layers.ReLU(**kind))
-    model.add(layers.Conv2DTranspose(image_shape[2], kernel_initializer=kernel(), **doubling))
-    # Checkerboards. A kernel (4) that is a multiple of the stride (2) overlaps evenly (Odena et al. 2016,
-    # doi:10.23915/distill.00003), but even and odd pixels still come from different weights: a grid of period 2. The
-    # mean over 2x2 pixels removes exactly that one. The layer before leaves a weaker grid of period 4, which stays.
-    model.add(layers.AveragePooling2D(2, strides=1, padding="same", **kind))
+    add_doubling(model, image_shape[2], kernel_initializer=kernel(), **kind)
     model.add(layers.Activation("tanh", dtype="float32"))
     return model
+
+
+def add_doubling(model: keras.Sequential, count: int, **options) -> None:
+    """Append layers that double the sides, to (N, 2 * height, 2 * width, count).
+
+    Checkerboards: a kernel (4) that is a multiple of the stride (2) overlaps evenly (Odena et al. 2016,
+    doi:10.23915/distill.00003), but even and odd pixels still come from different weights, which is a grid of period 2.
+    The mean over 2x2 pixels removes exactly that one. It has to come after each doubling: the next one would turn a
+    grid that is left into one of period 4.
+    """
+    model.add(layers.Conv2DTranspose(count, 4, strides=2, padding="same", **options))
+    model.add(layers.AveragePooling2D(2, strides=1, padding="same", dtype=options.get("dtype")))
 
 
 def make_discriminator(

@@ -13,8 +13,10 @@ import signal
 import sys
 import textwrap
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Any
 
 from gan_tf.common.errors import InputError, exit_on_input_error
 from gan_tf.common.options import Checked, optional, parse_groups
@@ -60,8 +62,9 @@ class Options(RunOptions):
     config: Config = dataclasses.field(default_factory=Config)
 
 
-def parse(argv: list[str], defaults: Config | None = None) -> Options:
-    """The command line's options, on top of `defaults` or else of the data set's preset. Raises InputError."""
+def parse(argv: list[str], defaults: Config | None = None, chosen: Mapping[str, Any] | None = None) -> Options:
+    """The command line's options, on top of `defaults` or else of the data set's preset, in which the values that were
+    `chosen` replace others. Raises InputError."""
     if defaults is None:
         peek = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
         peek.add_argument("--dataset", default=Config.dataset)
@@ -72,7 +75,8 @@ def parse(argv: list[str], defaults: Config | None = None) -> Options:
         peek.add_argument("--clusters")
         peek.add_argument("--conditional", action="store_true")
         seen, _ = peek.parse_known_args(argv)
-        defaults = Config(dataset=seen.dataset, preset=seen.preset, **preset_values(seen.dataset, vars(seen)))
+        values = preset_values(seen.dataset, vars(seen)) | dict(chosen or {})
+        defaults = Config(dataset=seen.dataset, preset=seen.preset, **values)
     groups = {heading: [RunOptions, part] if heading == "output" else [part] for heading, part in GROUPS.items()}
     source = f"--preset {defaults.preset}" if defaults.preset else f"--dataset {defaults.dataset}"
     values = parse_groups(
@@ -94,10 +98,12 @@ class Job:
     images: "ImageDataset"
     phases: "Phases"  # the steps over which the step sizes decay, see `gan_tf.run.build`
     fallback: str | None  # why the data set is not the one that was asked for
+    chosen: Mapping[str, str] = MappingProxyType({})  # options that were chosen to suit the images, and why
 
 
 def begin(options: Options, argv: list[str]) -> "tuple[Run, Job]":
     """Make a new run's folder. Raises InputError."""
+    from gan_tf.data.choices import choose
     from gan_tf.data.images import train_holdout_split
     from gan_tf.data.registry import load, load_or_fallback
     from gan_tf.run.build import first_phase
@@ -110,12 +116,17 @@ def begin(options: Options, argv: list[str]) -> "tuple[Run, Job]":
         )
     else:
         images = load(config)
+    chosen = choose(images, config)
+    if chosen:
+        config = parse(argv, chosen={name: value for name, (value, _) in chosen.items()}).config
+    reasons = {name: why for name, (value, why) in chosen.items() if getattr(config, name) == value}
     if config.evaluate_every:
         # Now, before anything is written.
         from gan_tf.measure import features, report
 
         report.check_count(len(train_holdout_split(images, config)[0]) // 2, features.SIZE)
-    return Run.create(options.run, config, images, message), Job(config, images, first_phase(images, config), message)
+    run = Run.create(options.run, config, images, message)
+    return run, Job(config, images, first_phase(images, config), message, reasons)
 
 
 def reopen(run: "Run", argv: list[str]) -> "Job":
@@ -168,6 +179,8 @@ def announce(run: "Run", job: "Job", gan: "GAN", per_epoch: int) -> None:
     print(f"generator      {gan.generator.count_params():,} parameters, from {config.latent_dim} random numbers{told}")
     print(f"discriminator  {gan.discriminator.count_params():,} parameters")
     print(f"steps          {config.epochs} epochs of {per_epoch}, on {config.batch_size * config.d_steps} images each")
+    for name, why in job.chosen.items():
+        print(f"--{name:12} {why}")
     if len(job.phases) > 1:
         first, last = (step // per_epoch for step in job.phases[-1])
         print(

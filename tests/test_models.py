@@ -23,7 +23,7 @@ def test_shapes_ranges_and_types_at_every_size(size, channels, precision):
     generator = make_generator(shape, latent_dim=10, width=16, precision=precision)
     fakes = generator(latents * 5e4)
     assert fakes.shape == (4, *shape) and fakes.dtype == np.float32
-    assert -1 <= fakes.numpy().min() < -0.5 and 0.5 < fakes.numpy().max() <= 1
+    assert -1 <= fakes.numpy().min() < -0.2 and 0.5 < fakes.numpy().max() <= 1
     discriminator = make_discriminator(shape, width=16, precision=precision)
     logits = discriminator(fakes)
     assert logits.shape == (4, 1) and logits.dtype == np.float32
@@ -94,20 +94,23 @@ def test_another_size_is_named_with_those_that_there_are(make, shape):
         make(shape)
 
 
-def test_no_weights_can_draw_a_grid_of_two_pixels():
+@pytest.mark.parametrize("doubling", [0, 1, 2, 3])
+def test_no_weights_can_draw_a_grid_of_two_pixels(doubling):
     generator = make_generator((64, 64, 3), latent_dim=8, width=16)
-    last = [layer for layer in generator.layers if isinstance(layer, keras.layers.Conv2DTranspose)][-1]
+    places = [i for i, layer in enumerate(generator.layers) if isinstance(layer, keras.layers.Conv2DTranspose)]
+    assert len(places) == 4
+    transposed, mean = generator.layers[places[doubling] : places[doubling] + 2]
     # Rows of odd and of even number have kernels of their own: here these are opposites, which is nothing but grid.
     sign = np.array([1, -1, 1, -1], np.float32).reshape(4, 1, 1, 1)
-    last.kernel.assign(0.1 * sign * np.ones(last.kernel.shape))
+    transposed.kernel.assign(0.1 * sign * np.ones(transposed.kernel.shape))
     latents = np.random.default_rng(0).standard_normal((4, 8)).astype(np.float32)
-    before = keras.Model(generator.inputs[0], last.output)(latents).numpy()
+    before, after = keras.Model(generator.inputs[0], [transposed.output, mean.output])(latents)
 
     def grid(pixels):
-        rows = pixels[:, 2:-2]  # The mean of four is one of two at an edge.
+        rows = pixels.numpy()[:, 2:-2]  # The mean of four is one of two at an edge.
         return np.abs((rows * (-1) ** np.arange(rows.shape[1])[:, None, None]).mean(axis=1)).max()
 
-    assert grid(before) > 0 and grid(generator(latents).numpy()) < 0.1 * grid(before)
+    assert grid(before) > 0 and grid(after) < 0.1 * grid(before)
 
 
 def spectral_layers(model):

@@ -12,7 +12,7 @@ from PIL import Image
 
 from gan_tf.common.errors import InputError
 from gan_tf.config import Config
-from gan_tf.data.images import ImageDataset, train_holdout_split
+from gan_tf.data.images import ImageDataset, LazyImages, train_holdout_split
 
 SIDE = 8  # Height and width of a thumbnail.
 MOST = 20_000  # Images that the clusters are found among. More would only take longer.
@@ -33,7 +33,7 @@ def with_clusters(images: ImageDataset, config: Config) -> ImageDataset:
             f"{images.name} has {len(rows)} images to train on, too few for {config.clusters} clusters: use at most "
             f"--clusters {len(rows)}, or better a tenth of that."
         )
-    small = thumbnails(images)
+    small = thumbnails(images.images, np.arange(len(images)))
     # One thread, because the order in which several add up their sums can change a label.
     with threadpool_limits(1):
         found = KMeans(config.clusters, n_init=4, random_state=0).fit(
@@ -44,13 +44,13 @@ def with_clusters(images: ImageDataset, config: Config) -> ImageDataset:
     return dataclasses.replace(images, clusters=np.argsort(by_size)[clusters])
 
 
-def thumbnails(images: ImageDataset) -> np.ndarray:
-    """All images as float32 (N, SIDE * SIDE * channels) in [0, 255]: the mean colour of each part of the picture."""
+def thumbnails(images: np.ndarray | LazyImages, rows: np.ndarray) -> np.ndarray:
+    """Some uint8 images as float32 (n, SIDE * SIDE * channels) in [0, 255]: the mean colours of their parts."""
     size = (SIDE, SIDE)
-    parts = np.array_split(np.arange(len(images)), -(-len(images) // 2048))  # They may not fit into memory at once.
+    parts = np.array_split(rows, -(-len(rows) // 2048))  # They may not fit into memory at once.
     small = [
         np.asarray(Image.fromarray(image.squeeze()).resize(size, Image.Resampling.BOX))
         for part in parts
-        for image in images.images[part]
+        for image in images[part]
     ]
-    return np.stack(small).reshape(len(images), -1).astype(np.float32)
+    return np.stack(small).reshape(len(rows), -1).astype(np.float32)

@@ -31,7 +31,7 @@ from gan_tf.gan import GAN
 from gan_tf.models import to_plain
 from gan_tf.run import plots
 
-FORMAT = 5  # The format of config.json and of the checkpoints; raised whenever older code could not read them.
+FORMAT = 6  # The format of config.json and of the checkpoints; raised whenever older code could not read them.
 
 
 def save_picture(path: Path, picture: np.ndarray) -> None:

@@ -54,7 +54,7 @@ def test_thumbnails_of_lazy_and_grey_images_are_means():
     pixels = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 1), np.uint8)
     lazy = LazyImages(pixels.shape, lambda rows: pixels[rows])
     means = pixels.reshape(5, 8, 4, 8, 4).mean(axis=(2, 4)).reshape(5, 64)
-    np.testing.assert_allclose(thumbnails(ImageDataset("grey", lazy, None, "tests")), means, atol=1)
+    np.testing.assert_allclose(thumbnails(lazy, np.array([3, 1])), means[[3, 1]], atol=1)
 
 
 def test_more_clusters_than_images(colours):

@@ -1,0 +1,109 @@
+"""Train the generators in this folder anew, and measure them: python pretrained/make.py --data-dir data
+
+Each is a run like any other, packed small: only some of its sample grids, and both models with weights rounded to
+float16. With the same files of the data sets and the same versions of TensorFlow and Keras, the pictures come out the
+same. An hour on two CPU cores.
+"""
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+import gan_tf  # noqa: F401
+
+# isort: split
+# After gan_tf, which imports TensorFlow without its messages.
+import keras
+import numpy as np
+
+from gan_tf.common.errors import exit_on_input_error
+from gan_tf.run.folder import Run
+
+FOLDER = Path(__file__).parent
+# The options of python -m gan_tf.train.
+GENERATORS = {
+    "fives": ["--dataset", "mnist", "--digit", "5"],
+    "digits": ["--dataset", "mnist", "--conditional"],
+    "fashion": ["--dataset", "fashion", "--conditional"],
+    "creatures": ["--dataset", "creatures", "--conditional"],
+}
+GRIDS = 8  # Sample grids that are kept, more of the early epochs, where most changes.
+LARGEST = 2 * 10**6  # Bytes of a file.
+
+
+def compact(source: Path, target: Path) -> None:
+    """Save the Keras model in `source` with weights rounded to float16, compressed. They stay float32 numbers, so that
+    Keras computes as before."""
+    model = keras.models.load_model(source, compile=False)
+    for weight in model.weights:
+        weight.assign(np.asarray(weight).astype(np.float16))
+        assert np.isfinite(weight).all(), f"{weight.path} is too large for float16."
+    with tempfile.TemporaryDirectory() as folder:
+        saved = Path(folder) / "model.keras"
+        model.save(saved)
+        # Keras stores without compression. Half of the bits of a rounded float32 are 0 and take no space with it.
+        with zipfile.ZipFile(saved) as old, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as new:
+            for name in old.namelist():
+                new.writestr(name, old.read(name))
+
+
+def pack(run: Run, packed: Run) -> None:
+    """Copy what a reader needs of a finished run into a new folder."""
+    shutil.rmtree(packed.folder, ignore_errors=True)
+    packed.samples.mkdir(parents=True)
+    config, record = run.read_config()
+    # Nothing that depends on this machine.
+    record["config"]["data_dir"], record["starts"] = None, []
+    record["data"]["source"] = f"the data set {config.dataset}"
+    packed.write_json(packed.config_json, record)
+    shutil.copy(run.history_csv, packed.history_csv)
+    epochs = np.unique([0, *np.geomspace(1, config.epochs, GRIDS - 1).round().astype(int)])
+    for epoch in epochs:
+        shutil.copy(run.sample_png(epoch), packed.samples)
+    compact(run.generator_keras, packed.generator_keras)
+    compact(run.discriminator_keras, packed.discriminator_keras)
+
+
+def command(module: str, *arguments: str) -> None:
+    """Run python -m gan_tf.MODULE. Exits where it fails."""
+    code = subprocess.run([sys.executable, "-m", f"gan_tf.{module}", *arguments], cwd=FOLDER.parent).returncode
+    if code:
+        sys.exit(code)
+
+
+def make(name: str, data_dir: str | None) -> None:
+    """Train, pack and measure one generator."""
+    place = ["--data-dir", str(Path(data_dir).resolve())] if data_dir else []
+    with tempfile.TemporaryDirectory() as folder:
+        run = Run(Path(folder) / name)
+        command("train", *GENERATORS[name], "--run", str(run.folder), "--no-fallback", *place)
+        pack(run, Run(FOLDER / name))
+    packed = Run(FOLDER / name)
+    command("evaluate", str(packed.folder), *place)
+    packed.copies_png.unlink()  # It shows training images.
+    metrics = json.loads(packed.metrics_json.read_text())
+    distance = metrics["evaluation"]["fakes"]["frechet_distance"]["mean"]
+    sizes = {path.name: path.stat().st_size for path in sorted(packed.folder.rglob("*")) if path.is_file()}
+    print(f"{name}: Frechet distance {distance:.3g}; kB:", {file: size // 1000 for file, size in sizes.items()})
+    assert max(sizes.values()) <= LARGEST, sizes
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data-dir", help="the folder with your data files, as in gan_tf.train")
+    parser.add_argument("--names", nargs="+", default=list(GENERATORS), choices=GENERATORS)
+    options = parser.parse_args()
+    for name in options.names:
+        make(name, options.data_dir)
+
+
+if __name__ == "__main__":
+    with exit_on_input_error():
+        main()

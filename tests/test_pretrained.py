@@ -1,0 +1,71 @@
+import json
+import shutil
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+import gan_tf
+from gan_tf import generate, pretrained
+from gan_tf.common.errors import InputError
+from gan_tf.gan import with_labels
+from gan_tf.run.folder import Run
+
+NAMES = sorted(path.parent.name for path in pretrained.FOLDER.glob("*/config.json"))
+CONDITIONAL = {"digits": 10, "fashion": 10, "creatures": 6}
+
+
+def test_those_that_the_documents_name_are_there():
+    assert NAMES == ["creatures", "digits", "fashion", "fives"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_pretrained_generator_draws_what_its_grid_shows(name):
+    run = Run(pretrained.FOLDER / name)
+    generator, config = gan_tf.load_pretrained(name), run.read_config()[0]
+    assert generator.input_shape == (None, config.latent_dim + CONDITIONAL.get(name, 0))
+    from gan_tf.gan import sample
+    from gan_tf.run import plots
+    from gan_tf.run.callbacks import COLUMNS, grid_inputs
+
+    inputs = grid_inputs(config, np.array([*run.read_classes().values()]))
+    drawn = plots.grid(sample(generator, inputs), columns=COLUMNS)
+    shown = plots.open_png(run.sample_png(config.epochs))
+    # The grid was drawn before the weights were rounded.
+    assert np.abs(drawn.astype(int) - shown).max() <= 8 and np.abs(drawn.astype(int) - shown).mean() < 0.3
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_plain_keras_opens_both_models_and_no_file_is_large(name):
+    folder = pretrained.FOLDER / name
+    script = "import keras, sys; print([keras.models.load_model(path).input_shape for path in sys.argv[1:]])"
+    paths = [str(folder / f"{player}.keras") for player in ("generator", "discriminator")]
+    done = subprocess.run([sys.executable, "-c", script, *paths], capture_output=True, text=True, cwd="/")
+    assert done.returncode == 0, done.stderr
+    for path in paths:
+        weights = [weight for weight in keras.models.load_model(path, compile=False).get_weights()]
+        assert all((weight == weight.astype(np.float16)).all() for weight in weights)
+    assert max(path.stat().st_size for path in folder.rglob("*") if path.is_file()) <= 2e6
+    record = json.loads((folder / "config.json").read_text())
+    assert record["config"]["data_dir"] is None and record["starts"] == []
+    assert record["data"]["source"] == f"the data set {record['config']['dataset']}"
+
+
+@pytest.mark.skipif("digits" not in NAMES, reason="there are no pretrained digits")
+def test_the_command_draws_a_label(tmp_path, capsys):
+    generate.main([str(pretrained.FOLDER / "digits"), "--label", "7", "--count", "4", "--out", str(tmp_path / "x.npz")])
+    drawn = np.load(tmp_path / "x.npz")
+    assert drawn["images"].shape == (4, 28, 28, 1) and drawn["inputs"][:, -10:].argmax(axis=1).tolist() == [7] * 4
+    latents = drawn["inputs"][:, :-10]
+    assert np.abs(gan_tf.load_pretrained("digits")(with_labels(latents, np.full(4, 7), 10))).max() <= 1
+
+
+def test_a_name_that_there_is_not_and_no_folder(monkeypatch, tmp_path):
+    with pytest.raises(InputError, match=rf"no pretrained generator 'pokemon'; there are {', '.join(NAMES)}"):
+        gan_tf.load_pretrained("pokemon")
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path / "pretrained")
+    with pytest.raises(InputError, match="come with the repository, not with the package"):
+        gan_tf.load_pretrained("fives")
+    shutil.rmtree(tmp_path / "pretrained", ignore_errors=True)
