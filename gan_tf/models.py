@@ -87,11 +87,12 @@ def add_doubling(model: keras.Sequential, count: int, **options) -> None:
 
     Checkerboards: a kernel (4) that is a multiple of the stride (2) overlaps evenly (Odena et al. 2016,
     doi:10.23915/distill.00003), but even and odd pixels still come from different weights, which is a grid of period 2.
-    The mean over 2x2 pixels removes exactly that one. It has to come after each doubling: the next one would turn a
-    grid that is left into one of period 4.
+    The mean over 2x2 pixels removes exactly that one, and the next doubling has none left to enlarge. On small images
+    each pixel is needed, and no grid was seen that came from there.
     """
     model.add(layers.Conv2DTranspose(count, 4, strides=2, padding="same", **options))
-    model.add(layers.AveragePooling2D(2, strides=1, padding="same", dtype=options.get("dtype")))
+    if model.output_shape[1] >= min(SIZES):
+        model.add(layers.AveragePooling2D(2, strides=1, padding="same", dtype=options.get("dtype")))
 
 
 def make_discriminator(

@@ -51,7 +51,8 @@ def load(config: Config) -> tuple[Config, ImageDataset]:
 
     def fallback_config(name: str) -> Config:
         # The notebook's choices that suit any data set. Size and colours come from the other set's preset.
-        return preset_config(name, **{field: getattr(config, field) for field in ("seed", "epochs", "steps_per_epoch")})
+        kept = ("seed", "epochs", "steps_per_epoch", "conditional", "clusters")
+        return preset_config(name, **{field: getattr(config, field) for field in kept})
 
     used, images, message = registry.load_or_fallback(config, fallback_config)
     if message:
@@ -64,8 +65,8 @@ def load(config: Config) -> tuple[Config, ImageDataset]:
 
 def first(images: ImageDataset, count: int) -> ImageDataset:
     """The first `count` images of a data set."""
-    labels = None if images.labels is None else images.labels[:count]
-    return dataclasses.replace(images, images=images.images[:count], labels=labels, sha256="")
+    labels, clusters = (None if one is None else one[:count] for one in (images.labels, images.clusters))
+    return dataclasses.replace(images, images=images.images[:count], labels=labels, clusters=clusters, sha256="")
 
 
 def say(text: str) -> None:
