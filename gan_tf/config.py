@@ -265,8 +265,11 @@ def preset_values(dataset: str, given: Mapping[str, Any]) -> dict[str, Any]:
     label = given.get("label") or ()
     ruled_out = {
         "r1": given.get("loss") in PENALISED_LOSSES,
-        # Images of one label have nothing to be told apart by.
-        "conditional": given.get("clusters") or not isinstance(label, tuple | list) or len(label) == 1,
+        # Images of one label have nothing to be told apart by, and those of a folder may have no labels.
+        "conditional": given.get("clusters")
+        or not isinstance(label, tuple | list)
+        or len(label) == 1
+        or is_path(dataset),
         "clusters": given.get("conditional"),
     }
     return {name: value for name, value in values.items() if not ruled_out.get(name)}

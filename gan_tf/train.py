@@ -15,7 +15,6 @@ import textwrap
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
 from gan_tf.common.errors import InputError, exit_on_input_error
@@ -98,7 +97,9 @@ class Job:
     images: "ImageDataset"
     phases: "Phases"  # the steps over which the step sizes decay, see `gan_tf.run.build`
     fallback: str | None  # why the data set is not the one that was asked for
-    chosen: Mapping[str, str] = MappingProxyType({})  # options that were chosen to suit the images, and why
+    chosen: Mapping[str, str] = dataclasses.field(
+        default_factory=dict
+    )  # options that were chosen to suit the images, and why
 
 
 def begin(options: Options, argv: list[str]) -> "tuple[Run, Job]":

@@ -5,6 +5,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
+from gan_tf import train
 from gan_tf.common.errors import InputError
 from gan_tf.config import GROUPS, PENALISED_LOSSES, PRESETS, Config, Loss, is_path, preset_config
 from gan_tf.data.registry import DATASETS
@@ -123,6 +124,22 @@ def test_a_loss_that_brings_its_own_penalties_gets_no_r1_from_a_preset_unless_as
         config = preset_config("creatures", loss=loss)
         assert config.r1 is config.r2 is config.gradient_penalty is None, "GAN fills these in"
         assert preset_config("creatures", loss=loss, r1=0.5).r1 == 0.5
+
+
+@pytest.mark.parametrize("label, told", [((), True), (("5",), False), (5, False), (("3", "8"), True)])
+def test_a_preset_tells_labels_where_there_are_at_least_two(label, told):
+    assert preset_config("mnist", label=label).conditional is told
+    argv = ["--digit", *map(str, label)] if isinstance(label, tuple) else ["--label", str(label)]
+    assert train.parse(["--dataset", "mnist", *(argv if label else [])]).config.conditional is told
+
+
+def test_what_is_asked_for_rules_a_presets_labels_out(tmp_path):
+    assert preset_config("mnist", clusters=5).conditional is False
+    assert preset_config("mnist", conditional=False).conditional is False
+    assert preset_config(tmp_path, preset="mnist").conditional is False, "a folder may have no labels"
+    for options in (["--clusters", "5"], ["--no-conditional"]):
+        assert train.parse(["--dataset", "fashion", *options]).config.conditional is False
+    assert Config(clusters=2).told and Config(conditional=True).told and not Config().told
 
 
 def test_the_losses_that_bring_penalties_are_those_of_the_losses_module():

@@ -426,6 +426,20 @@ def test_no_fallback_makes_it_an_error(no_network, tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_folder_chooses_what_suits_it_says_so_and_can_be_overruled(pictures, tmp_path, capsys):
+    options = ["--dataset", str(pictures), "--image-size", "32", *TINIEST, "1", "--run"]
+    train.main([*options, str(tmp_path / "a")])
+    said = capsys.readouterr().out
+    assert "\n--augment      translation and cutout: 20 images to train on are fewer than 2,000\n" in said
+    assert "\n--flip         no: " in said
+    config = Run(tmp_path / "a").read_config()[0]
+    assert (config.augment, config.flip) == (("translation", "cutout"), False)
+    train.main([*options, str(tmp_path / "b"), "--augment", "color", "--flip"])
+    assert not re.search("^--(augment|flip)", capsys.readouterr().out, re.M)
+    config = Run(tmp_path / "b").read_config()[0]
+    assert (config.augment, config.flip) == (("color",), True)
+
+
 @pytest.mark.parametrize(
     "options, why",
     [
@@ -433,6 +447,8 @@ def test_no_fallback_makes_it_an_error(no_network, tmp_path):
         ("--dataset ./minst", "minst does not exist; name a folder of pictures"),
         ("--digit 12", "digits has no label '12'; its labels are 0, 1, 2"),
         ("--digit 5 --conditional", "digits has one label only, 5, so there is nothing to tell"),
+        ("--conditional --clusters 4", "--clusters is 4, but it must be 0 with --conditional"),
+        ("--digit 5 --clusters 183", "182 images to train on, too few for 183 clusters"),
         ("--image-size 30", "--image-size is 30, but it must be one of 28, 32, 64"),
         ("--epochs 0", "--epochs is 0"),
         ("--epochs -1", "--epochs is -1"),
