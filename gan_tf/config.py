@@ -236,7 +236,7 @@ COLOUR: dict[str, Any] = {
     "r1": 1.0,
 }
 # The discriminator soon memorises so few images.
-ABOUT_A_THOUSAND = {**COLOUR, "epochs": 26, "augment": ("translation", "cutout")}
+ABOUT_A_THOUSAND: dict[str, Any] = {**COLOUR, "epochs": 26, "augment": ("translation", "cutout")}
 
 # Where a data set's best measured options differ from Config's defaults, which are those of digits.
 PRESETS: dict[str, dict] = {
@@ -245,7 +245,7 @@ PRESETS: dict[str, dict] = {
     "fashion": {"epochs": 8, "steps_per_epoch": 0, "conditional": True},
     "letters": {"epochs": 8, "steps_per_epoch": 0},
     "creatures": {**COLOUR, "conditional": True},
-    "pokemon": ABOUT_A_THOUSAND,
+    "pokemon": {**ABOUT_A_THOUSAND, "clusters": 12},
     "animal_faces": {**COLOUR, "conditional": True},
     "dogs": COLOUR,
     "anime": COLOUR,
