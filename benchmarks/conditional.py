@@ -1,12 +1,13 @@
-"""How much do labels help, and does a conditional generator draw what it is told?
+"""How much does it help to tell both players what each image is, and do they draw what they are told?
 
-For each labelled set, the preset with --conditional and without, for the same number of steps, from several seeds:
+For each data set, its preset with labels, with clusters instead, and with neither, for the same number of steps, from
+several seeds:
 
     python benchmarks/conditional.py --data-dir data --sets mnist fashion --seeds 0 1 2
 
-On two cores, a seed takes two minutes (mnist), three (fashion), five (creatures) or four (animal_faces), and as long
-again without labels. Fakes are kept in --folder and never trained twice. Writes results/conditional.md, and
-results/conditional_SET.png with a row of fakes for each label.
+On two cores, a training takes two minutes (mnist), three (fashion) or ten (all others). Fakes are kept in --folder and
+never trained twice. Writes results/conditional.md, and results/conditional_SET.png with a row of fakes for each label
+or cluster.
 """
 
 import argparse
@@ -33,62 +34,78 @@ from gan_tf.measure.features import split as features_split
 from gan_tf.measure.health import recalls
 from gan_tf.run import plots
 
-# What differs from the set's preset. Cats and dogs are learned with the preset of anime, which does not augment.
-SETS = {
-    "mnist": {"epochs": 5},
-    "fashion": {},
-    "creatures": {},
-    "animal_faces": {"preset": "anime", "epochs": 20},
+# What each set's players are told: what differs from the preset.
+SETS: dict[str, dict[str, dict]] = {
+    "mnist": {"labels": {"epochs": 5}, "nothing": {"epochs": 5}},
+    "fashion": {"labels": {}, "nothing": {}},
+    "creatures": {"labels": {}, "clusters": {"clusters": 12}, "nothing": {}},
+    "animal_faces": {"labels": {}, "clusters": {"clusters": 12}, "nothing": {}},
+    "pokemon": {"clusters": {"clusters": 12}, "nothing": {}},
+    "anime": {"clusters": {"clusters": 12}, "nothing": {}},
+    "celeba": {"clusters": {"clusters": 12}, "nothing": {}},
 }
-HEAD = ("set", "labels", "seed", "steps", "minutes", "Frechet distance", "floor", "coverage", "floor", "as asked")
-HEAD += ("real images", "worst label")
+ROWS = 12  # Of a picture, at most.
+HEAD = ("set", "told", "seed", "steps", "minutes", "Frechet distance", "floor", "kernel distance x 1000", "coverage")
+HEAD += ("floor", "as asked", "real images", "worst label")
+
+
+def settings(name: str, told: str, data_dir: str | None) -> Config:
+    """The Config of a set whose players are told labels, clusters or nothing."""
+    changed = {"conditional": told == "labels", "clusters": 0} | SETS[name][told]
+    return preset_config(name, data_dir=data_dir, **changed)
 
 
 def measure(
-    images: ImageDataset, config: Config, features: Features, reference: report.Reference, folder: Path
+    images: ImageDataset, config: Config, told: str, features: Features, reference: report.Reference, folder: Path
 ) -> tuple[list[str], np.ndarray]:
     """Train one seed: its row of the table, and its fakes."""
-    began, told = time.perf_counter(), config.conditional
-    ((step, fakes),) = train_fakes(config, images, folder / f"{images.name}-{'told' if told else 'untold'}").items()
+    began = time.perf_counter()
+    ((step, fakes),) = train_fakes(config, images, folder / f"{images.name}-{told}").items()
     minutes = (time.perf_counter() - began) / 60
-    row = [images.name, "yes" if told else "no", str(config.seed), f"{step:,}", f"{minutes:.1f}"]
     scores, floor = reference.measure_features(fakes), reference.feature_floor
-    for name in ("frechet_distance", "coverage"):
-        row += [report.show(scores[name]), report.show(floor[name])]
-    if not told:
-        return [*row, "", "", ""], fakes
+    row = [images.name, told, str(config.seed), f"{step:,}", f"{minutes:.1f}"]
+    row += [report.show(scores["frechet_distance"]), report.show(floor["frechet_distance"])]
+    row += [report.show(1000 * scores["kernel_distance"])]
+    row += [report.show(scores["coverage"]), report.show(floor["coverage"])]
+    return [*row, *(as_asked(images, config, features, fakes) if told == "labels" else ["", "", ""])], fakes
+
+
+def as_asked(images: ImageDataset, config: Config, features: Features, fakes: np.ndarray) -> list[str]:
+    """The share of fakes that were drawn as asked, the same of real images, and the label that is drawn worst."""
     names, new = images.classes.names, features_split(len(images))[0]
     asked, known = random_labels(len(fakes), class_shares(images, config), seed=1), images.classes.labels[new]
     found, output = [features.read(pixels) for pixels in (fakes, images.images[new])], report.label_output(features)
     shares, real = (recalls(x[output], y, len(names)) for x, y in zip(found, (asked, known), strict=True))
     worst = int(shares.argmin())
     overall = f"{np.mean(found[0][output] == asked):.1%}", f"{np.mean(found[1][output] == known):.1%}"
-    return [*row, *overall, f"{names[worst]}: {shares[worst]:.0%} (real {real[worst]:.0%})"], fakes
+    return [*overall, f"{names[worst]}: {shares[worst]:.0%} (real {real[worst]:.0%})"]
 
 
 def draw_rows(images: ImageDataset, config: Config, fakes: np.ndarray) -> np.ndarray:
-    """A picture of the first fakes of each label, not selected."""
-    labels, columns = random_labels(len(fakes), class_shares(images, config), seed=1), 12
-    rows = max(1, 6 // len(images.classes.names))
-    shown = [fakes[labels == number][: rows * columns] for number in range(len(images.classes.names))]
+    """A picture of the first fakes of each class, not selected."""
+    shares, columns = class_shares(images, config), 12
+    labels = random_labels(len(fakes), shares, seed=1)
+    rows = max(1, 6 // len(shares))
+    shown = [fakes[labels == number][: rows * columns] for number in range(min(ROWS, len(shares)))]
     return plots.grid(np.concatenate(shown), columns=columns)
 
 
 def run_set(name: str, seeds: Sequence[int], data_dir: str | None, folder: Path) -> list[list[str]]:
     """All rows of a set."""
-    config = preset_config(name, data_dir=data_dir, conditional=True, **SETS[name])
-    images = load(config)
-    features, rows = make_features(images), []
-    reference = report.run_reference(images, config, features)
+    configs = {told: settings(name, told, data_dir) for told in SETS[name]}
+    sets = {told: load(config) for told, config in configs.items()}
+    one = next(iter(sets.values()))
+    features, rows = make_features(one), []
+    reference = report.run_reference(one, next(iter(configs.values())), features)
     for seed in seeds:
-        for conditional in (True, False):
-            one = dataclasses.replace(config, seed=seed, conditional=conditional)
-            row, fakes = measure(images, one, features, reference, folder)
+        for told, images in sets.items():
+            config = dataclasses.replace(configs[told], seed=seed)
+            row, fakes = measure(images, config, told, features, reference, folder)
             rows.append(row)
             print(*row, flush=True)
-            if conditional and seed == seeds[0]:
+            if told == next(iter(SETS[name])) and seed == seeds[0] and len(fakes):
                 with atomic_write(RESULTS / f"conditional_{name}.png") as temporary:
-                    plots.save_png(temporary, draw_rows(images, one, fakes))
+                    plots.save_png(temporary, draw_rows(images, config, fakes))
     return rows
 
 
@@ -105,9 +122,10 @@ def main() -> None:
         environment(),
         table(HEAD, rows),
         "Every distance and coverage is the mean over 5 random splits, ± their standard deviation, with equally many "
-        "fakes and real images. As asked: the share of fakes that a classifier takes for the label that was asked for, "
-        "and beside it the same for real images that the classifier has not seen; then the label that is drawn worst. "
-        "Minutes include the compilation; 0.0 means that the fakes were kept from an earlier call.",
+        "fakes and real images, in the features that gan_tf.evaluate uses. As asked: the share of fakes that a "
+        "classifier takes for the label that was asked for, and beside it the same for real images that the classifier "
+        "has not seen; then the label that is drawn worst. Minutes include the compilation; 0.0 means that the fakes "
+        "were kept from an earlier call.",
     )
 
 

@@ -410,13 +410,13 @@ def test_conditional(tmp_path, monkeypatch):
     monkeypatch.setattr(conditional, "load", lambda config: images)
     monkeypatch.setattr(conditional, "make_features", lambda images: TakesAllForOne())
     monkeypatch.setattr(conditional, "RESULTS", tmp_path)
-    monkeypatch.setattr(conditional, "SETS", {"digits": {}})
+    monkeypatch.setattr(conditional, "SETS", {"digits": {"labels": {}, "nothing": {}}})
     monkeypatch.setattr(conditional, "preset_config", lambda name, **fields: dataclasses.replace(TINY, **fields))
     monkeypatch.setattr(conditional, "train_fakes", functools.partial(engine.train_fakes, count=200))
     told, untold = conditional.run_set("digits", [0], None, tmp_path)
     row = dict(zip(conditional.HEAD, told, strict=True))
     share = float(row["as asked"].rstrip("%")) / 100
     assert 0.4 < share < 0.6 and row["worst label"].startswith("0: 0% (real 0%)")
-    assert (told[1], untold[1]) == ("yes", "no") and untold[-3:] == ["", "", ""]
+    assert (told[1], untold[1]) == ("labels", "nothing") and untold[-3:] == ["", "", ""]
     assert told[3] == "4" and told[5] != untold[5]
     assert plots.open_png(tmp_path / "conditional_digits.png").shape[1] == 12 * 58 + 2
