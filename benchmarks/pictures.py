@@ -62,7 +62,7 @@ from gan_tf.run import plots
 from gan_tf.run.build import build_for
 from gan_tf.run.folder import save_picture
 
-SETS = ("pokemon", "anime", "animal_faces", "creatures")
+SETS = ("pokemon", "anime", "animal_faces", "celeba", "creatures")
 MINUTES = (2, 5, 10)
 PEER_BATCH = 64
 TURNS, SECONDS = 5, 10

@@ -7,6 +7,7 @@ import io
 import json
 import math
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 import tensorflow as tf
 from scipy.stats import mannwhitneyu
 
+from gan_tf.common.errors import InputError
 from gan_tf.config import Config
 from gan_tf.data.creatures import draw, parameters
 from gan_tf.data.grey import read_digits
@@ -32,6 +34,7 @@ import folder_speed
 import mnist_five
 import pictures
 import sizes
+import speedrun
 import switches
 
 # TensorFlow warns that tf.data's own functions stay compiled.
@@ -420,3 +423,43 @@ def test_conditional(tmp_path, monkeypatch):
     assert (told[1], untold[1]) == ("labels", "nothing") and untold[-3:] == ["", "", ""]
     assert told[3] == "4" and told[5] != untold[5]
     assert plots.open_png(tmp_path / "conditional_digits.png").shape[1] == 12 * 58 + 2
+
+
+class Judgements:
+    """A reference whose judgement is the next of the given distances, and takes long."""
+
+    count = 8
+
+    def __init__(self, *distances):
+        self.distances = list(distances)
+
+    def measure_features(self, fakes):
+        assert len(fakes) == 16
+        time.sleep(0.3)
+        return {"frechet_distance": np.full(5, self.distances.pop(0))}
+
+
+def test_a_speedrun_stops_at_its_target_and_does_not_count_judging():
+    config = dataclasses.replace(TINY, epochs=5)
+    began = time.perf_counter()
+    seconds, steps, distance = speedrun.run(config, creatures(), Judgements(3.0, 2.0, 0.9, 0.5), 1.0)
+    assert (steps, distance) == (6, 0.9) and 0 < seconds < time.perf_counter() - began - 0.85
+    assert speedrun.run(config, creatures(), Judgements(3.0, 2.0, 2.0, 1.5, 1.2), 1.0)[1:] == (10, 1.2)
+
+
+def test_a_speedruns_target_is_a_distance_or_a_multiple_of_the_floor(monkeypatch):
+    monkeypatch.setattr(speedrun, "load", lambda config: creatures())
+    for name in ("dataset_features", "rotation_network"):
+        monkeypatch.setattr(speedrun, name, lambda images, place: Thumbnails())
+    config, _, reference, target = speedrun.prepare("fives", {"width": 32}, None)
+    floor = reference.feature_floor["frechet_distance"].mean()
+    assert target == pytest.approx(1.5 * floor) and (config.label, config.width) == (("5",), 32)
+    assert speedrun.prepare("anime", {}, None)[3] == 0.086
+
+
+def test_changes_of_a_speedrun():
+    changes = speedrun.read_changes(["learning_rate=0.1", "augment=('color',)", "loss=hinge", "flip=True"])
+    assert changes == {"learning_rate": 0.1, "augment": ("color",), "loss": "hinge", "flip": True}
+    for wrong in ("learning-rate=1", "width", "width="):
+        with pytest.raises(InputError, match="write NAME=VALUE, where NAME is one of augment, background"):
+            speedrun.read_changes([wrong])
