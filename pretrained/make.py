@@ -24,6 +24,8 @@ import keras
 import numpy as np
 
 from gan_tf.common.errors import exit_on_input_error
+from gan_tf.common.files import atomic_write
+from gan_tf.measure import report
 from gan_tf.run.folder import Run
 
 FOLDER = Path(__file__).parent
@@ -95,13 +97,47 @@ def make(name: str, data_dir: str | None) -> None:
     assert max(sizes.values()) <= LARGEST, sizes
 
 
+def table() -> str:
+    """The generators as Markdown, from what lies in their folders."""
+    lines = ["| name | what it draws | labels | Frechet distance / floor | coverage / floor | drawn as asked | MB |"]
+    lines.append("|---" * 7 + "|")
+    for name in GENERATORS:
+        run = Run(FOLDER / name)
+        config, record = run.read_config()
+        metrics = run.read_metrics()
+        fakes, floor = metrics["evaluation"]["fakes"], metrics["evaluation"][report.FLOOR]
+        height, width, _ = record["data"]["shape"]
+        what = f"{record['data']['images']:,} images of `{config.dataset}`, {height}x{width}"
+        told = ", ".join(record["data"]["classes"]) or "none: it is told nothing"
+        pairs = [
+            f"{fakes[measure]['mean']:.2g} / {floor[measure]['mean']:.2g}"
+            for measure in ("frechet_distance", "coverage")
+        ]
+        asked = [found["as_asked"][0] for found in metrics.get("labels", {}).values() if "as_asked" in found]
+        share = f"{np.mean(asked):.1%}" if asked else "-"
+        size = sum(path.stat().st_size for path in run.folder.rglob("*") if path.is_file()) / 1e6
+        lines.append(f"| {' | '.join([f'`{name}`', what, told, *pairs, share, f'{size:.1f}'])} |")
+    return "\n".join(lines)
+
+
+def update_readme() -> None:
+    """Write the table into README.md."""
+    begin, end = "<!-- table: python pretrained/make.py --table -->\n", "<!-- /table -->"
+    path = FOLDER / "README.md"
+    before, _, rest = path.read_text().partition(begin)
+    with atomic_write(path) as temporary:
+        temporary.write_text(f"{before}{begin}\n{table()}\n\n{end}{rest.partition(end)[2]}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-dir", help="the folder with your data files, as in gan_tf.train")
     parser.add_argument("--names", nargs="+", default=list(GENERATORS), choices=GENERATORS)
+    parser.add_argument("--table", action="store_true", help="only write README.md's table, from what is here")
     options = parser.parse_args()
-    for name in options.names:
+    for name in options.names if not options.table else ():
         make(name, options.data_dir)
+    update_readme()
 
 
 if __name__ == "__main__":

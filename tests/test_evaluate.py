@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
-from gan_tf import evaluate, train
+from gan_tf import evaluate, generate, train
 from gan_tf.generate import Request
 from gan_tf.measure import features, report
 from gan_tf.run import plots
@@ -176,3 +176,23 @@ def test_a_conditional_run_is_measured_label_by_label(tmp_path, capsys, monkeypa
     evaluate.main([str(run.folder)])
     wrong = run.read_metrics()["labels"]
     assert all(wrong[name]["as_asked"][0] < 0.3 and wrong[name]["as_asked"][1] > 0.8 for name in "017")
+
+
+def test_clusters_are_measured_but_no_classifier_knows_them(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(features, "STEPS", 30)
+    monkeypatch.setattr(report, "baselines", lambda real: {})
+    run = Run(tmp_path / "run")
+    train.main(
+        ["--label", "0", "1", "--clusters", "2", "--epochs", "1", "--steps-per-epoch", "8", "--run", str(run.folder)]
+    )
+    assert "random numbers and one of 2 clusters" in capsys.readouterr().out
+    shares = run.read_classes()
+    assert list(shares) == ["1", "2"] and shares["1"] >= shares["2"] and sum(shares.values()) == pytest.approx(1)
+    evaluate.main([str(run.folder)])
+    lines = capsys.readouterr().out.splitlines()
+    for name in "12":
+        (line,) = [line for line in lines if line.startswith(f"| {name} |")]
+        assert line.startswith(f"| {name} | - | ")
+        assert set(run.read_metrics()["labels"][name]) == {"frechet_distance", "coverage"}
+    generate.main([str(run.folder), "--label", "all", "--count", "3", "--out", str(tmp_path / "all.png")])
+    assert plots.open_png(tmp_path / "all.png").shape[:2] == (2 * 58 + 2, 3 * 58 + 2)
