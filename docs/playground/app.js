@@ -4,7 +4,7 @@ const $ = (id) => document.getElementById(id);
 const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
 
 let { settings, drawn } = fromAddress(location.hash);
-let gan, histories, shown, failure;
+let gan, histories, shown, fields, failure;
 let playing = false;
 let speed = "1";
 let staged = null; // in slow motion: the stage on show, when it began, and what the picture needs of it
@@ -151,8 +151,10 @@ function measure() {
 function draw(time = performance.now()) {
   const { context, width: size } = fit($("plane"));
   const fakes = gan.generator.forward(shown.latents);
-  const optimal = optimalField(shown.reals, fakes);
-  let field = judgedField(gan);
+  // Both fields take most of a frame's time and change slowly: while the game runs, every second frame is enough.
+  if (!playing || frames % 2 === 0 || !fields) fields = { judged: judgedField(gan), optimal: optimalField(shown.reals, fakes) };
+  const { optimal } = fields;
+  let field = fields.judged;
   // How far the stage on show has moved, from 0 to 1, slow at both ends.
   const linear = staged && !reducedMotion.matches ? Math.min(1, Math.max(0, (time - staged.began) / 1100)) : 1;
   const share = linear * linear * (3 - 2 * linear);
@@ -168,6 +170,7 @@ function draw(time = performance.now()) {
     }
   }
   if (settings.data === "drawn") drawPen(context, size);
+  if (playing && frames % 4) return;
   const chance = chanceLosses(settings.loss);
   drawChart($("d-chart"), histories.d, chance.d, colours.ink);
   drawChart($("g-chart"), histories.g, chance.g, colours.fake);
@@ -322,8 +325,7 @@ function buildControls() {
   $("loss").addEventListener("change", () => {
     // A loss brings the penalties that it needs.
     const loss = $("loss").value;
-    const { r1, r2, gp } = settingsWith({ loss });
-    change({ loss, r1, r2, gp });
+    change({ loss, ...neededPenalties(loss) });
   });
   for (const [name, { label, values, help }] of Object.entries(CONTROLS)) {
     const input = make("input", { type: "range", id: name, min: 0, max: values.length - 1, step: 1 });

@@ -50,7 +50,7 @@ const DATA = {
   grid: (count, random) => nearCentres(GRID, 0.04, count, random),
   moons: (count, random) => nearCurve(moons, 0.05, count, random),
   spiral: (count, random) => nearCurve(spiral, 0.03, count, random),
-  cloud: (count, random) => nearCentres([[0.5, 0.4]], 0.2, count, random),
+  cloud: (count, random) => nearCentres([[0.9, 0.8]], 0.15, count, random),
   drawn: (count, random, drawn) => nearCentres(drawn, 0.03, count, random),
 };
 

@@ -1,6 +1,6 @@
 /* Pictures: the plane, the optimal discriminator, the losses' charts and the diagram of the two networks. */
 
-const CELLS = 48; // The field is computed on CELLS x CELLS points and smoothed to the picture's size.
+const CELLS = 40; // The field is computed on CELLS x CELLS points and smoothed to the picture's size.
 const centreOf = (i) => ((i + 0.5) / CELLS) * 2 * EXTENT - EXTENT;
 
 /** The middle of each of the field's cells, top row first. */
@@ -62,11 +62,13 @@ function readColours() {
   const style = getComputedStyle(document.documentElement);
   const read = (name) => style.getPropertyValue(`--${name}`).trim();
   colours = { real: read("real"), fake: read("fake"), ink: read("ink"), quiet: read("quiet"), paper: read("plane"), accent: read("accent") };
-  // From sure of fake, through undecided, to sure of real.
+  stamps.clear();
+  // The scale of the field, from sure of fake through undecided, to sure of real.
   const rgb = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
   const [fake, paper, real] = [rgb(read("field-fake")), rgb(colours.paper), rgb(read("field-real"))];
   colours.scale = Array.from({ length: 256 }, (_, i) => {
-    const [end, share] = i < 127.5 ? [fake, 1 - i / 127.5] : [real, i / 127.5 - 1];
+    const [end, sure] = i < 127.5 ? [fake, 1 - i / 127.5] : [real, i / 127.5 - 1];
+    const share = sure ** 0.65; // Makes small differences visible: a GAN that learns well is unsure nearly everywhere.
     return paper.map((x, c) => Math.round(x + (end[c] - x) * share));
   });
 }
@@ -101,18 +103,35 @@ function drawField(context, size, field) {
 
 const toPixel = (x, size) => ((x + EXTENT) / (2 * EXTENT)) * size;
 
+/** A dot with a thin outline, drawn once for each colour and size: stamping it is much faster than drawing circles. */
+function stamp(colour, radius) {
+  const key = `${colour} ${radius}`;
+  if (!stamps.has(key)) {
+    const canvas = document.createElement("canvas");
+    const ratio = Math.min(2, devicePixelRatio || 1);
+    canvas.width = canvas.height = Math.ceil(2 * (radius + 1) * ratio);
+    const context = canvas.getContext("2d");
+    context.scale(ratio, ratio);
+    context.fillStyle = colour;
+    context.strokeStyle = colours.paper;
+    context.lineWidth = 0.75;
+    context.arc(radius + 1, radius + 1, radius, 0, 2 * Math.PI);
+    context.fill();
+    context.stroke();
+    stamps.set(key, { canvas, half: radius + 1, side: canvas.width / ratio });
+  }
+  return stamps.get(key);
+}
+
+const stamps = new Map();
+
 function drawPoints(context, size, points, colour, radius, alpha = 1, radii = null) {
   context.globalAlpha = alpha;
-  context.fillStyle = colour;
-  context.strokeStyle = colours.paper;
-  context.lineWidth = 0.75;
   for (let i = 0; i < points.rows; i++) {
     const [x, y] = [toPixel(points.data[2 * i], size), size - toPixel(points.data[2 * i + 1], size)];
     if (!(x > -9 && x < size + 9 && y > -9 && y < size + 9)) continue;
-    context.beginPath();
-    context.arc(x, y, radii ? radii[i] : radius, 0, 2 * Math.PI);
-    context.fill();
-    context.stroke();
+    const { canvas, half, side } = stamp(colour, radii ? Math.round(2 * radii[i]) / 2 : radius);
+    context.drawImage(canvas, x - half, y - half, side, side);
   }
   context.globalAlpha = 1;
 }
@@ -127,7 +146,7 @@ function drawArrows(context, size, points, pulls, alpha = 1) {
   for (let i = 0; i < points.rows; i++) {
     const [dx, dy] = [pulls.data[2 * i], -pulls.data[2 * i + 1]];
     const length = Math.hypot(dx, dy);
-    const shown = 0.085 * size * Math.tanh(length / 2);
+    const shown = 0.09 * size * Math.tanh(1.5 * length);
     if (!(shown > 1.5)) continue; // Too short to see, or not a number.
     const [x, y] = [toPixel(points.data[2 * i], size), size - toPixel(points.data[2 * i + 1], size)];
     const [ux, uy] = [dx / length, dy / length];

@@ -9,6 +9,7 @@ const CONTROLS = {
   beta1: { label: "Momentum", values: [0, 0.25, 0.5, 0.75, 0.9, 0.99], help: "How long past gradients count (Adam’s β₁)." },
   dSteps: { label: "Discriminator updates per step", values: [1, 2, 3, 5, 10], help: "How often it learns before the generator may." },
   r1: { label: "R1 penalty", values: [0, 0.01, 0.03, 0.1, 0.3, 1, 3, 10], help: "Makes the discriminator less steep at the data." },
+  gp: { label: "Gradient penalty", values: [0, 1, 10], help: "Holds the slope near 1 between reals and fakes." },
   width: { label: "Width of both networks", values: [4, 8, 16, 32, 64], help: "Units per layer. Starts again when you change it." },
   latent: { label: "Latent dimensions", values: [1, 2, 4, 8, 16], help: "Random numbers per point. Starts again too." },
 };
@@ -31,17 +32,13 @@ const DATA_NAMES = {
   drawn: ["Draw", "Your own points"],
 };
 
-const DEFAULTS = { loss: "non-saturating", data: "ring", dRate: 0.003, gRate: 0.003, beta1: 0.5, dSteps: 1, r1: 0, width: 32, latent: 2, seed: 1 };
+const DEFAULTS = { loss: "non-saturating", data: "ring", dRate: 0.003, gRate: 0.003, beta1: 0.5, dSteps: 1, r1: 0, gp: 0, width: 32, latent: 2, seed: 1 };
 
-const neededR1 = (loss) => LOSSES[loss].penalties?.r1 ?? 0;
+/** The weights of the penalties that a loss needs to train at all. */
+const neededPenalties = (loss) => ({ r1: 0, r2: 0, gp: 0, ...LOSSES[loss].penalties });
 
-/** All settings: the defaults, changed by `given`. R1 is what the loss needs unless it is given; R2 and the gradient
- * penalty always are. */
-function settingsWith(given = {}) {
-  const settings = { ...DEFAULTS, ...given };
-  const { r2 = 0, gp = 0 } = LOSSES[settings.loss].penalties ?? {};
-  return { ...settings, r1: given.r1 ?? neededR1(settings.loss), r2, gp };
-}
+/** All settings: the defaults, what the loss needs, and `given` above both. R2 has no slider. */
+const settingsWith = (given = {}) => ({ ...DEFAULTS, ...neededPenalties(given.loss ?? DEFAULTS.loss), ...given });
 
 /* A drawn point is two characters in the address: each coordinate is one of 64 steps. */
 const DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -64,9 +61,9 @@ function decodePoints(text) {
 /** The address after "#": what differs from the defaults. */
 function toAddress(settings, drawn) {
   const parts = [];
+  const usual = { ...settingsWith({ loss: settings.loss }), loss: DEFAULTS.loss };
   for (const name of Object.keys(DEFAULTS)) {
-    const usual = name === "r1" ? neededR1(settings.loss) : DEFAULTS[name];
-    if (settings[name] !== usual) parts.push(`${name}=${settings[name]}`);
+    if (settings[name] !== usual[name]) parts.push(`${name}=${settings[name]}`);
   }
   if (settings.data === "drawn" && drawn.length) parts.push(`points=${encodePoints(drawn)}`);
   return parts.join("&");
