@@ -62,7 +62,7 @@ const STORIES = {
   latents: ["1 of 5 · Draw latents.", "The game draws 64 random vectors for the generator and 64 real points. Nothing has been made yet."],
   generate: ["2 of 5 · Generate.", "The generator turns each latent vector into a point in the plane. These are the fakes."],
   judge: ["3 of 5 · Judge.", "The discriminator says how real each point looks. The larger a point, the more it counts as real."],
-  learnD: ["4 of 5 · Gradient to the discriminator.", "It learns from its mistakes: a little bluer at reals, a little more orange at fakes. Watch the colours shift."],
+  learnD: ["4 of 5 · Gradient to the discriminator.", "It learns from its mistakes: the larger a point, the more it was misjudged. One step changes the colours only a little."],
   learnG: ["5 of 5 · Gradient to the generator.", "Each arrow shows where its fake would look more real. The generator changes its weights, and the fakes follow."],
 };
 
@@ -197,9 +197,13 @@ function drawStage(context, size, share) {
     return;
   }
   const zero = threshold(gan);
-  const radii = (logits) => (stage === "judge" ? Array.from(logits.data, (t) => 4 + share * (6 / (1 + Math.exp(zero - t)) - 2)) : null);
-  drawPoints(context, size, reals, colours.real, 4, 1, radii(realLogits));
-  if (stage !== "learnG") drawPoints(context, size, fakes, colours.fake, 4, 1, radii(fakeLogits));
+  // Judged: the larger, the more real a point counts as. Learning: the larger, the more it was misjudged.
+  const radii = (logits, sign) => {
+    if (stage === "learnG") return null;
+    return Array.from(logits.data, (t) => 4 + share * (7 / (1 + Math.exp(sign * (zero - t))) - 2));
+  };
+  drawPoints(context, size, reals, colours.real, 4, 1, radii(realLogits, stage === "judge" ? 1 : -1));
+  if (stage !== "learnG") drawPoints(context, size, fakes, colours.fake, 4, 1, radii(fakeLogits, 1));
   else {
     drawPoints(context, size, fakes, colours.fake, 4, 0.35);
     drawArrows(context, size, fakes, pulls);

@@ -18,7 +18,7 @@ const LOSS_NAMES = {
   "non-saturating": ["Non-saturating", "The usual choice. Rejected fakes still get a strong gradient."],
   minimax: ["Minimax", "The original game. The gradient vanishes when fakes are easy to reject."],
   hinge: ["Hinge", "Points judged right by a margin of 1 no longer count."],
-  wasserstein: ["Wasserstein, gradient penalty", "A critic’s score instead of a probability. Its slope is held near 1."],
+  wasserstein: ["Wasserstein, gradient penalty", "A critic’s score instead of a probability. Give it more updates and a larger step size."],
   "least-squares": ["Least squares", "Pulls logits to fixed targets, so far fakes are pulled hardest."],
   relativistic: ["Relativistic, R1 and R2", "Asks which of two points is more real. Brings both penalties."],
 };
