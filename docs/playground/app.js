@@ -96,7 +96,7 @@ function leaveStages() {
   say("");
 }
 
-const REST = "Press “Next stage”, or choose slow motion, to see what happens within one step.";
+const REST = "Press “Next stage” to see what happens within one step of the game.";
 const say = (text) => ($("caption").textContent = text || REST);
 
 /* ---- The loop ---- */
@@ -128,6 +128,13 @@ function frame(time) {
   if (playing && frames % 20 === 0) measure();
 }
 
+/** Two digits, and no powers of ten. */
+function short(x) {
+  if (x === undefined) return "–";
+  if (x < 0.0001) return "< 0.0001";
+  return x < 100 ? x.toPrecision(2) : Math.round(x).toLocaleString("en");
+}
+
 /** The numbers beside the plane. They change a few times a second: faster, nobody could read them. */
 function measure() {
   const percent = (x) => (Number.isFinite(x) ? `${Math.round(100 * x)}%` : "–");
@@ -135,12 +142,12 @@ function measure() {
   const { covered, onData } = compare(shown.reals, fakes);
   $("covered").textContent = percent(covered);
   $("onData").textContent = percent(onData);
-  $("pull").textContent = gan.now.gGradient === undefined ? "–" : gan.now.gGradient.toPrecision(2);
+  $("pull").textContent = short(gan.now.gGradient);
   $("steps").textContent = gan.steps.toLocaleString("en");
   const chance = chanceLosses(settings.loss);
   for (const player of ["d", "g"]) {
     const loss = gan.now[`${player}Loss`];
-    const now = loss === undefined ? "–" : loss.toFixed(2);
+    const now = loss === undefined ? "–" : loss.toFixed(Math.abs(loss) < 100 ? 2 : 0);
     $(`${player}-loss`).textContent = `${now} · chance ${chance[player].toFixed(2)}`;
   }
   if (settings.data !== "drawn") {

@@ -275,8 +275,8 @@ class Diagram {
       return svg(verdict, "rect", { x: 492, y: 77 + i * 33, width: 45, height: 5, rx: 2.5, class: `bar ${kind}` });
     });
     back("learnD", "M537 126C537 168 440 172 405 154");
-    back("learnG", "M537 48C520 4 420 10 395 32");
-    back("learnG", "M390 30C340 -2 200 -2 158 36");
+    back("learnG", "M537 48C520 -6 420 -4 397 28");
+    back("learnG", "M389 26C340 -22 200 -22 156 34");
   }
 
   light(stage) {

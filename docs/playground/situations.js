@@ -35,7 +35,7 @@ const FAILURES = {
     causes: { data: "cloud", beta1: 0.9 },
     watch:
       "Much momentum makes both players overshoot. Watch the fakes swing around the data while the colours turn with them, and neither comes to rest.",
-    cure: { beta1: 0, r1: 0.1 },
+    cure: { beta1: 0, r1: 0.3 },
     relief:
       "Without momentum nobody overshoots, and R1 makes the discriminator flat where the data are. The swings die down within a few hundred steps.",
   },

@@ -50,9 +50,7 @@ def open_page(browser):
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on(
             "request",
-            lambda request: (
-                None if request.url.startswith((PAGE.as_uri(), "data:")) else problems.append(request.url)
-            ),
+            lambda request: None if request.url.startswith((PAGE.as_uri(), "data:")) else problems.append(request.url),
         )
         page.goto(PAGE.as_uri() + address)
         return page
@@ -104,14 +102,16 @@ def test_slow_motion_shows_each_stage_in_order(open_page):
         assert page.evaluate("gan.steps") == 0
         next_stage.click()
         assert words in page.locator("#caption").text_content()
-        parts.append(page.evaluate("[...document.querySelectorAll('#diagram .part')].map(p => p.classList.contains('on'))"))
+        parts.append(
+            page.evaluate("[...document.querySelectorAll('#diagram .part')].map(p => p.classList.contains('on'))")
+        )
     assert page.evaluate("gan.steps") == 1
     assert page.evaluate("[...gan.discriminator.weights[0].data]") != before
     assert all(any(part) for part in parts)
     assert len({tuple(part) for part in parts}) == 5  # Each stage lights other parts of the diagram.
-    page.get_by_text("Slow motion", exact=True).click()
+    page.get_by_text("Slow", exact=True).click()
     page.get_by_role("button", name="Play").click()
-    until(page, "gan.now.stage !== '' && document.getElementById('caption').textContent.includes('2 of 5')", 20)
+    until(page, "document.getElementById('caption').textContent.includes('2 of 5')")
 
 
 def test_every_slider_and_choice_changes_the_game_and_the_address(open_page):
@@ -207,7 +207,9 @@ def test_everything_is_reached_and_named_by_keyboard_alone(open_page):
     reached = []
     for _ in range(40):
         page.keyboard.press("Tab")
-        reached.append(page.evaluate("document.activeElement.id || document.activeElement.name || document.activeElement.tagName"))
+        reached.append(
+            page.evaluate("document.activeElement.id || document.activeElement.name || document.activeElement.tagName")
+        )
         outline = page.evaluate(
             "[document.activeElement, document.activeElement.nextElementSibling].filter(Boolean)"
             ".map(e => getComputedStyle(e).outlineStyle)"
@@ -249,18 +251,21 @@ def test_nothing_sticks_out_or_moves(open_page, width, scheme):
 def test_the_policy_forbids_what_the_page_does_not_need(browser):
     page = browser.new_page()
     page.goto(PAGE.as_uri())
-    blocked = page.evaluate(
+    fetched, ran, requested = page.evaluate(
         """async () => {
-          const attempts = [() => fetch("https://example.org/"), () => fetch("data:text/plain,x"), () => eval("1")];
-          const results = [];
-          for (const attempt of attempts) {
-            try { await attempt(); results.push(false); } catch { results.push(true); }
-          }
-          return results;
+          const script = document.createElement("script");
+          script.textContent = "window.ran = true";
+          document.body.append(script);
+          const image = new Image();
+          const loaded = new Promise((resolve) => { image.onload = () => resolve(true); image.onerror = () => resolve(false); });
+          image.src = "https://example.org/image.png";
+          return [await fetch("data:text/plain,x").then(() => true, () => false), Boolean(window.ran), await loaded];
         }"""
     )
+    policy = page.evaluate("document.querySelector('meta[http-equiv]').content")
     page.close()
-    assert blocked == [True, True, True]
+    assert (fetched, ran, requested) == (False, False, False)
+    assert "unsafe" not in policy
 
 
 # ---- Failures and cures ----
@@ -326,7 +331,7 @@ VERDICTS = {
     ),
     "oscillation": (
         lambda m: m["swing"] > 0.2 and m["covered"] < 0.5,
-        lambda m: m["swing"] < 0.1 and m["covered"] > 0.7,
+        lambda m: m["swing"] < 0.1 and m["covered"] > 0.5,
     ),
     "divergence": (
         lambda m: m["dLoss"] > 100 and m["pull"] > 100,
