@@ -19,20 +19,19 @@ const hasData = () => settings.data !== "drawn" || drawn.length > 0;
 function restart() {
   gan = new Gan(settings);
   histories = { d: new History(), g: new History() };
-  staged = null;
+  showNoStage();
   sampleShown();
   measure();
-  say("");
   draw();
 }
 
 /** The points on show. They stay the same from frame to frame, so that you can follow one. */
 function sampleShown() {
+  const asDrawn = () => new Matrix(drawn.length, 2, Float64Array.from(drawn.flat()));
   shown = {
-    reals: hasData() ? sampleReals(settings.data === "drawn" ? drawn.length : 400, new Random(1e6 + settings.seed)) : new Matrix(0, 2),
+    reals: settings.data === "drawn" ? asDrawn() : sampleReals(400, new Random(1e6 + settings.seed)),
     latents: new Random(2e6 + settings.seed).normals(300, settings.latent),
   };
-  if (settings.data === "drawn") shown.reals = new Matrix(drawn.length, 2, Float64Array.from(drawn.flat()));
 }
 
 /** Change settings. Networks of another shape and other data need a new start; the rest takes effect at once. */
@@ -59,11 +58,26 @@ function play(on) {
 /* ---- Slow motion ---- */
 
 const STORIES = {
-  latents: ["1 of 5 · Draw latents.", "The game draws 64 random vectors for the generator and 64 real points. Nothing has been made yet."],
-  generate: ["2 of 5 · Generate.", "The generator turns each latent vector into a point in the plane. These are the fakes."],
-  judge: ["3 of 5 · Judge.", "The discriminator says how real each point looks. The larger a point, the more it counts as real."],
-  learnD: ["4 of 5 · Gradient to the discriminator.", "It learns from its mistakes: the larger a point, the more it was misjudged. One step changes the colours only a little."],
-  learnG: ["5 of 5 · Gradient to the generator.", "Each arrow shows where its fake would look more real. The generator changes its weights, and the fakes follow."],
+  latents: [
+    "1 of 5 · Draw latents.",
+    "The game draws 64 random vectors for the generator and 64 real points. Nothing has been made yet.",
+  ],
+  generate: [
+    "2 of 5 · Generate.",
+    "The generator turns each latent vector into a point in the plane. These are the fakes.",
+  ],
+  judge: [
+    "3 of 5 · Judge.",
+    "The discriminator says how real each point looks. The larger a point, the more it counts as real.",
+  ],
+  learnD: [
+    "4 of 5 · Gradient to the discriminator.",
+    "It learns from its mistakes: the larger a point, the more it was misjudged. One step changes the colours only a little.",
+  ],
+  learnG: [
+    "5 of 5 · Gradient to the generator.",
+    "Each arrow shows where its fake would look more real. The generator changes its weights, and the fakes follow.",
+  ],
 };
 
 function nextStage() {
@@ -90,6 +104,10 @@ function leaveStages() {
     gan.step(sampleReals);
     record();
   }
+  showNoStage();
+}
+
+function showNoStage() {
   staged = null;
   $("diagram").classList.remove("staged");
   diagram.light("");
@@ -151,7 +169,10 @@ function measure() {
     $(`${player}-loss`).textContent = `${now} · chance ${chance[player].toFixed(2)}`;
   }
   if (settings.data !== "drawn") {
-    $("plane").setAttribute("aria-label", `The plane after ${gan.steps} steps: the fakes cover ${percent(covered)} of the data, and ${percent(onData)} of them lie on it.`);
+    $("plane").setAttribute(
+      "aria-label",
+      `The plane after ${gan.steps} steps: the fakes cover ${percent(covered)} of the data, and ${percent(onData)} of them lie on it.`,
+    );
   }
 }
 
@@ -159,7 +180,8 @@ function draw(time = performance.now()) {
   const { context, width: size } = fit($("plane"));
   const fakes = gan.generator.forward(shown.latents);
   // Both fields take most of a frame's time and change slowly: while the game runs, every second frame is enough.
-  if (!playing || frames % 2 === 0 || !fields) fields = { judged: judgedField(gan), optimal: optimalField(shown.reals, fakes) };
+  if (!playing || frames % 2 === 0 || !fields)
+    fields = { judged: judgedField(gan), optimal: optimalField(shown.reals, fakes) };
   const { optimal } = fields;
   let field = fields.judged;
   // How far the stage on show has moved, from 0 to 1, slow at both ends.
@@ -190,9 +212,16 @@ function draw(time = performance.now()) {
 function drawStage(context, size, share) {
   const { stage, pulls, moved } = staged;
   const { latents, reals, fakes, realLogits, fakeLogits } = gan.now;
-  const between = (from, to, t) => new Matrix(BATCH, 2, from.map((x, i) => x + (to[i] - x) * t));
+  const between = (from, to, t) =>
+    new Matrix(
+      BATCH,
+      2,
+      from.map((x, i) => x + (to[i] - x) * t),
+    );
   // The latents' first two dimensions, made small enough to fit into the plane.
-  const flat = Float64Array.from({ length: 2 * BATCH }, (_, i) => (i % 2 < latents.cols ? latents.data[(i >> 1) * latents.cols + (i % 2)] / 3 : 0));
+  const flat = Float64Array.from({ length: 2 * BATCH }, (_, i) =>
+    i % 2 < latents.cols ? latents.data[(i >> 1) * latents.cols + (i % 2)] / 3 : 0,
+  );
   if (stage === "latents") {
     drawPoints(context, size, reals, colours.real, 4, share);
     drawPoints(context, size, new Matrix(BATCH, 2, flat), colours.quiet, 4, share);
@@ -257,7 +286,10 @@ function drawingChanged() {
   sampleShown();
   measure();
   draw();
-  $("plane").setAttribute("aria-label", `Drawing area with ${drawn.length} points. Arrow keys move the pen, Enter drops points, Delete clears.`);
+  $("plane").setAttribute(
+    "aria-label",
+    `Drawing area with ${drawn.length} points. Arrow keys move the pen, Enter drops points, Delete clears.`,
+  );
 }
 
 const saveDrawing = () => history.replaceState(null, "", `#${toAddress(settings, drawn)}`);
@@ -329,10 +361,19 @@ function buildControls() {
     const input = make("input", { type: "radio", name: "data", value: name });
     input.setAttribute("aria-describedby", "data-help");
     input.addEventListener("change", () => change({ data: name }));
-    $("data").append(make("label", { title: help }, input, make("canvas", { id: `data-${name}` }), make("span", { textContent: label })));
+    $("data").append(
+      make(
+        "label",
+        { title: help },
+        input,
+        make("canvas", { id: `data-${name}` }),
+        make("span", { textContent: label }),
+      ),
+    );
     $(`data-${name}`).setAttribute("aria-hidden", "true");
   }
-  for (const [name, [label]] of Object.entries(LOSS_NAMES)) $("loss").append(make("option", { value: name, textContent: label }));
+  for (const [name, [label]] of Object.entries(LOSS_NAMES))
+    $("loss").append(make("option", { value: name, textContent: label }));
   $("loss").addEventListener("change", () => {
     // A loss brings the penalties that it needs.
     const loss = $("loss").value;
@@ -344,7 +385,14 @@ function buildControls() {
     const output = make("output");
     output.setAttribute("aria-hidden", "true"); // The slider says its value itself.
     input.addEventListener("input", () => change({ [name]: values[input.value] }));
-    const root = make("div", { className: "slider" }, make("label", { htmlFor: name, textContent: label }), output, input, make("p", { className: "help", id: `${name}-help`, textContent: help }));
+    const root = make(
+      "div",
+      { className: "slider" },
+      make("label", { htmlFor: name, textContent: label }),
+      output,
+      input,
+      make("p", { className: "help", id: `${name}-help`, textContent: help }),
+    );
     $("sliders").append(root);
     sliders[name] = { input, output, root };
   }
@@ -429,7 +477,8 @@ function drawDataIcons() {
 
 /* ---- Failures ---- */
 
-const INTRO = "Each button sets what makes GANs fail in one way and starts again. Then cure it, and see what the cure changes.";
+const INTRO =
+  "Each button sets what makes GANs fail in one way and starts again. Then cure it, and see what the cure changes.";
 
 function tell(text, pressed) {
   $("story").textContent = text;

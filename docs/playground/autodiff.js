@@ -70,7 +70,8 @@ function matmul(a, b, transposeA = false, transposeB = false) {
     for (; k + 3 < inner; k += 4, at += 4 * byInner) {
       const [a0, a1, a2, a3] = [A[at], A[at + byInner], A[at + 2 * byInner], A[at + 3 * byInner]];
       const [b0, b1, b2, b3] = [k * cols, (k + 1) * cols, (k + 2) * cols, (k + 3) * cols];
-      for (let j = 0; j < cols; j++) out[start + j] += a0 * B[b0 + j] + a1 * B[b1 + j] + a2 * B[b2 + j] + a3 * B[b3 + j];
+      for (let j = 0; j < cols; j++)
+        out[start + j] += a0 * B[b0 + j] + a1 * B[b1 + j] + a2 * B[b2 + j] + a3 * B[b3 + j];
     }
     for (; k < inner; k++, at += byInner) {
       for (let j = 0; j < cols; j++) out[start + j] += A[at] * B[k * cols + j];
@@ -92,14 +93,20 @@ function transposed({ rows, cols, data }) {
 function add(a, b) {
   const out = new Float64Array(a.data.length);
   for (let i = 0; i < out.length; i++) out[i] = a.data[i] + b.data[i];
-  return new Matrix(a.rows, a.cols, out, [[a, (g) => g], [b, (g) => g]]);
+  return new Matrix(a.rows, a.cols, out, [
+    [a, (g) => g],
+    [b, (g) => g],
+  ]);
 }
 
 /** A times B, element by element, of one shape. */
 function multiply(a, b) {
   const out = new Float64Array(a.data.length);
   for (let i = 0; i < out.length; i++) out[i] = a.data[i] * b.data[i];
-  return new Matrix(a.rows, a.cols, out, [[a, (g) => multiply(g, b)], [b, (g) => multiply(g, a)]]);
+  return new Matrix(a.rows, a.cols, out, [
+    [a, (g) => multiply(g, b)],
+    [b, (g) => multiply(g, a)],
+  ]);
 }
 
 /** factor A + offset, for two numbers. */
@@ -121,8 +128,18 @@ function elementwise(a, f, derivative) {
 }
 
 const tanh = (a) => elementwise(a, Math.tanh, (_, y) => affine(multiply(y, y), -1, 1));
-const sigmoid = (a) => elementwise(a, (t) => 1 / (1 + Math.exp(-t)), (_, y) => multiply(y, affine(y, -1, 1)));
-const power = (a, p) => elementwise(a, (t) => t ** p, (x) => affine(power(x, p - 1), p));
+const sigmoid = (a) =>
+  elementwise(
+    a,
+    (t) => 1 / (1 + Math.exp(-t)),
+    (_, y) => multiply(y, affine(y, -1, 1)),
+  );
+const power = (a, p) =>
+  elementwise(
+    a,
+    (t) => t ** p,
+    (x) => affine(power(x, p - 1), p),
+  );
 const square = (a) => multiply(a, a);
 
 /** log(1 + e^t), without overflow. */

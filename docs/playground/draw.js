@@ -61,7 +61,14 @@ let colours = {};
 function readColours() {
   const style = getComputedStyle(document.documentElement);
   const read = (name) => style.getPropertyValue(`--${name}`).trim();
-  colours = { real: read("real"), fake: read("fake"), ink: read("ink"), quiet: read("quiet"), paper: read("plane"), accent: read("accent") };
+  colours = {
+    real: read("real"),
+    fake: read("fake"),
+    ink: read("ink"),
+    quiet: read("quiet"),
+    paper: read("plane"),
+    accent: read("accent"),
+  };
   stamps.clear();
   // The scale of the field, from sure of fake through undecided, to sure of real.
   const rgb = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
@@ -254,7 +261,16 @@ class Diagram {
     const flow = (stages, d) => svg(part(stages, "flow"), "path", { d });
     const back = (stages, d) => svg(part(stages, "back"), "path", { d });
     svg(svg(root, "defs"), "path", { d: "M0 0 8 4 0 8z", id: "head" });
-    const marker = svg(root.firstChild, "marker", { id: "tip", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 8, markerHeight: 8, markerUnits: "userSpaceOnUse", orient: "auto" });
+    const marker = svg(root.firstChild, "marker", {
+      id: "tip",
+      viewBox: "0 0 8 8",
+      refX: 7,
+      refY: 4,
+      markerWidth: 8,
+      markerHeight: 8,
+      markerUnits: "userSpaceOnUse",
+      orient: "auto",
+    });
     svg(marker, "path", { d: "M0 0 8 4 0 8z" });
 
     this.latents = box("latents generate", 8, 58, "latents", "ink");
@@ -293,7 +309,8 @@ class Diagram {
       for (let i = 0; i < points.rows; i++) {
         const a = points.data[i * points.cols] / reach;
         const b = points.cols > 1 ? points.data[i * points.cols + 1] / reach : 0;
-        if (Math.abs(a) < 1 && Math.abs(b) < 1) path += `M${(x + 29 + 27 * a).toFixed(1)} ${(y + 29 - 27 * b).toFixed(1)}h0`;
+        if (Math.abs(a) < 1 && Math.abs(b) < 1)
+          path += `M${(x + 29 + 27 * a).toFixed(1)} ${(y + 29 - 27 * b).toFixed(1)}h0`;
       }
       return path;
     };

@@ -187,7 +187,8 @@ def test_the_optimal_discriminator_is_what_the_densities_say(open_page):
     at_real, at_fake, nowhere, equal = page.evaluate(
         """() => {
           const clump = (x, y) => new Matrix(50, 2, Float64Array.from({ length: 100 }, (_, i) => (i % 2 ? y : x)));
-          const cell = (x, y) => Math.floor(((EXTENT - y) / 3) * CELLS) * CELLS + Math.floor(((x + EXTENT) / 3) * CELLS);
+          const index = (t) => Math.floor(((t + EXTENT) / (2 * EXTENT)) * CELLS);
+          const cell = (x, y) => index(-y) * CELLS + index(x);
           const field = optimalField(clump(-0.7, 0.7), clump(0.7, -0.7));
           const both = optimalField(clump(0.7, 0.7), clump(0.7, 0.7));
           return [field[cell(-0.7, 0.7)], field[cell(0.7, -0.7)], field[cell(0.7, 0.7)], both[cell(0.7, 0.7)]];
@@ -257,7 +258,10 @@ def test_the_policy_forbids_what_the_page_does_not_need(browser):
           script.textContent = "window.ran = true";
           document.body.append(script);
           const image = new Image();
-          const loaded = new Promise((resolve) => { image.onload = () => resolve(true); image.onerror = () => resolve(false); });
+          const loaded = new Promise((resolve) => {
+            image.onload = () => resolve(true);
+            image.onerror = () => resolve(false);
+          });
           image.src = "https://example.org/image.png";
           return [await fetch("data:text/plain,x").then(() => true, () => false), Boolean(window.ran), await loaded];
         }"""
