@@ -19,6 +19,7 @@ const hasData = () => settings.data !== "drawn" || drawn.length > 0;
 function restart() {
   gan = new Gan(settings);
   histories = { d: new History(), g: new History() };
+  fields = {};
   showNoStage();
   sampleShown();
   measure();
@@ -146,6 +147,13 @@ function frame(time) {
   if (playing && frames % 20 === 0) measure();
 }
 
+/** Two decimals, and no minus before 0.00. */
+const LOSS_FORMAT = new Intl.NumberFormat("en", {
+  minimumFractionDigits: 2,
+  maximumFractionDigits: 2,
+  signDisplay: "negative",
+});
+
 /** Two digits, and no powers of ten. */
 function short(x) {
   if (x === undefined) return "–";
@@ -165,7 +173,7 @@ function measure() {
   const chance = chanceLosses(settings.loss);
   for (const player of ["d", "g"]) {
     const loss = gan.now[`${player}Loss`];
-    const now = loss === undefined ? "–" : loss.toFixed(Math.abs(loss) < 100 ? 2 : 0);
+    const now = loss === undefined ? "–" : LOSS_FORMAT.format(loss);
     $(`${player}-loss`).textContent = `${now} · chance ${chance[player].toFixed(2)}`;
   }
   if (settings.data !== "drawn") {
@@ -179,9 +187,9 @@ function measure() {
 function draw(time = performance.now()) {
   const { context, width: size } = fit($("plane"));
   const fakes = gan.generator.forward(shown.latents);
-  // Both fields take most of a frame's time and change slowly: while the game runs, every second frame is enough.
-  if (!playing || frames % 2 === 0 || !fields)
-    fields = { judged: judgedField(gan), optimal: optimalField(shown.reals, fakes) };
+  // The fields take most of a frame's time and change slowly: while the game runs, each has frames of its own.
+  if (!playing || frames % 2 === 0 || !fields.judged) fields.judged = judgedField(gan);
+  if (!playing || frames % 4 === 1 || !fields.optimal) fields.optimal = optimalField(shown.reals, fakes);
   const { optimal } = fields;
   let field = fields.judged;
   // How far the stage on show has moved, from 0 to 1, slow at both ends.

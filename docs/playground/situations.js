@@ -19,7 +19,7 @@ const FAILURES = {
       "The generator is ten times as fast as the discriminator, and momentum carries it on. Watch all fakes gather in one place, leave it when it turns orange, and jump to the next.",
     cure: { dRate: 0.003, gRate: 0.003, beta1: 0 },
     relief:
-      "Both players now move equally fast, without momentum. The clump spreads out: no place stays more profitable than the others for long.",
+      "Both players now move equally fast, without momentum. The clump spreads out: no place stays better than the others for long.",
   },
   won: {
     label: "Discriminator wins",

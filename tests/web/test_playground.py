@@ -109,7 +109,7 @@ def test_slow_motion_shows_each_stage_in_order(open_page):
     assert page.evaluate("[...gan.discriminator.weights[0].data]") != before
     assert all(any(part) for part in parts)
     assert len({tuple(part) for part in parts}) == 5  # Each stage lights other parts of the diagram.
-    page.get_by_text("Slow", exact=True).click()
+    page.get_by_label("Slow", exact=True).check()
     page.get_by_role("button", name="Play").click()
     until(page, "document.getElementById('caption').textContent.includes('2 of 5')")
 
