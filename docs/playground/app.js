@@ -77,7 +77,7 @@ const STORIES = {
   ],
   learnG: [
     "5 of 5 · Gradient to the generator.",
-    "Each arrow shows where its fake would look more real. The generator changes its weights, and the fakes follow.",
+    "Each arrow shows where its fake would look more real. They all move at once and share the generator’s weights, so not each goes where its arrow points.",
   ],
 };
 
