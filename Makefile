@@ -21,6 +21,12 @@ test: .venv/installed
 # What `make test` leaves out. `make test test-all` runs nothing twice.
 test-all: test
 	$(BIN)/pyright -p . --pythonpath $(BIN)/python
+	$(BIN)/python -m pip install --quiet -e ".[browser]"
+	@command -v chromium >/dev/null || $(CHROMIUM)
+	$(BIN)/python -m pytest -q -n 1 -m browser
+
+# Without a browser, the tests that need one are skipped and say so.
+CHROMIUM = { [ "$$(id -u)" = 0 ] && command -v apt-get && apt-get update -q && apt-get install -y -q chromium; } || true
 
 # For the outputs that the repository stores, put MNIST, Pokemon and animal_faces into data/ first.
 notebooks: .venv/installed
