@@ -167,7 +167,7 @@ class AugmentationOptions(Checked):
         optional("{color,translation,cutout} ...", "none"),
     ] = ()
     """How to alter reals and fakes at random before the discriminator sees them, so that it cannot memorise a small
-    set (Zhao et al. 2020). Only small sets need it: a folder of your own gets it if it has fewer than 2,000 images."""
+    set (Zhao et al. 2020). Only small sets need it, so a folder of your own gets it below 2,000 images."""
     flip: bool = False
     """Mirror half of the real images. Only for things that face left as often as right: not for digits, letters or
     Pokemon. For a folder of your own, it is measured which way they face."""

@@ -86,7 +86,9 @@ def load_or_fallback(
         message = f"{error}\nUsing {fallback.name} instead: {fallback.description}."
     # The registry lists no labels for creatures, so falling back to them always means all species.
     labels = tuple(name for name in config.label if name in fallback.labels)
-    config = dataclasses.replace(fallback_config(fallback.name), dataset=fallback.name, label=labels)
+    config = fallback_config(fallback.name)
+    told = config.conditional and len(labels) != 1  # Of one label, there is nothing to tell.
+    config = dataclasses.replace(config, dataset=fallback.name, label=labels, conditional=told)
     try:
         return config, load(config), message
     except InputError as error:
