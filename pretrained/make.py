@@ -2,7 +2,7 @@
 
 Each is a run like any other, packed small: only some of its sample grids, and both models with weights rounded to
 float16. With the same files of the data sets and the same versions of TensorFlow and Keras, the pictures come out the
-same. An hour on two CPU cores.
+same. Half an hour on two CPU cores.
 """
 
 import argparse
