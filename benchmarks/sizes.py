@@ -34,7 +34,7 @@ class Setting:
 
     def config(self) -> Config:
         fields = {"image_size": self.size, "batch_size": self.batch, "width": self.width, "steps_per_epoch": self.steps}
-        return preset_config("creatures", epochs=3, **fields)
+        return preset_config("creatures", conditional=False, epochs=3, **fields)
 
 
 # Fewer steps at the larger sizes, where each takes longer.
