@@ -243,7 +243,7 @@ def show_animation(frames: Sequence[np.ndarray], alt: str, seconds: float = 0.3)
 def check(answer, right: Callable[[object], bool] | float | str, hint: str) -> None:
     """Print whether the answer to an exercise is right.
 
-    It is if it equals the number `right` within one per cent, if it is the letter `right`, in upper or lower case, or if
+    It is if it equals the number `right` within one per cent, if it is the letter `right` in either case, or if
     `right(answer)` is true. `...` is no answer yet.
     """
     if answer is ...:

@@ -206,9 +206,7 @@ TWO_PLAYERS = Diagram(
         Box(170, 30, 180, 100, ("Generator G", "the forger"), "orange", True),
         Box(436, 40, 148, 80, ("fakes", "G(z)")),
         Box(16, 228, 148, 80, ("real data", "x")),
-        Box(
-            304, 218, 280, 100, ("Discriminator D", "the detective"), "blue", True
-        ),
+        Box(304, 218, 280, 100, ("Discriminator D", "the detective"), "blue", True),
         Box(364, 422, 220, 80, ("verdict D( · )", "real or fake?")),
         Arrow(((120, 80), (156, 80))),
         Arrow(((350, 62), (422, 62))),
@@ -218,8 +216,10 @@ TWO_PLAYERS = Diagram(
         Arrow(((404, 422), (404, 335)), "blue", True),
         Arrow(((544, 422), (544, 137)), "orange", True),  # Through the discriminator.
         Arrow(((436, 102), (367, 102)), "orange", True),
-        Text(170, 160, ("G’s gradient runs back", "through D, changes only G"), "orange"),
-        Text(384, 364, ("D’s gradient", "changes only D"), "blue", "end"),
+        Text(
+            170, 160, ("G's gradient runs back", "through D, changes only G"), "orange"
+        ),
+        Text(384, 364, ("D's gradient", "changes only D"), "blue", "end"),
         Text(16, 442, ("solid: forward",)),
         Text(16, 472, ("dashed: gradients,", "going back")),
     ),

@@ -197,18 +197,23 @@ def pictures(output: NotebookNode) -> dict[str, bytes]:
 
 
 def save_thumbnail(notebook: NotebookNode, path: Path, side: int = 112) -> None:
-    """Write the upper left square of the tagged cell's first picture, 2 * side pixels wide, at half its size."""
+    """Write the upper left square of the tagged cell's first picture, 2 * side pixels wide, at half its size.
+
+    A cell with the tag `whole` too gives all of a square picture.
+    """
     tagged = (
         cell for cell in notebook.cells if "thumbnail" in cell.metadata.get("tags", ())
     )
-    first = next(
-        picture
+    first, tags = next(
+        (picture, cell.metadata["tags"])
         for cell in tagged
         for output in cell.outputs
         for picture in pictures(output).values()
     )
     with Image.open(io.BytesIO(first)) as picture:
-        scale = max(1.0, 2 * side / min(picture.size))  # A small picture is enlarged.
+        scale = 2 * side / min(picture.size)
+        if "whole" not in tags:
+            scale = max(1.0, scale)  # A small picture is enlarged.
         picture = picture.convert("RGB").resize(
             [round(length * scale) for length in picture.size]
         )

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
+from PIL import Image
 
 from gan_tf import notebook as nb
 from gan_tf.run import plots
@@ -15,6 +16,11 @@ from gan_tf.run import plots
 SIDE, EDGE = 60, 1.15
 AXIS = np.linspace(-EDGE, EDGE, SIDE, dtype=np.float32)
 GRID = np.stack(np.meshgrid(AXIS, AXIS), axis=-1).reshape(-1, 2)
+# The alt text of the chapter's film.
+FILM = (
+    "Animation: the heap of orange fakes runs from side to side, scatters, settles on the ring of blue crosses, and"
+    " breaks into eight clouds"
+)
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#555555"
 FIELD = LinearSegmentedColormap.from_list("field", [ORANGE, "#ffffff", BLUE])
 REAL = {"marker": "x", "color": "#004a75", "markersize": 4, "linestyle": ""}
@@ -36,24 +42,25 @@ def frame(axes, title: str) -> None:
 
 
 def paint(axes, moment: dict, reals: np.ndarray, arrows: int = 40) -> None:
-    """The field, 120 real points, 200 fakes and the pushes on some, scaled to their mean length."""
+    """The field, 120 real points, 200 fakes and the pushes on some, in units of their median and at most 2."""
     levels = np.linspace(0, 1, 11)
     axes.contourf(AXIS, AXIS, moment["field"], levels=levels, cmap=FIELD, alpha=0.75)
     axes.plot(*reals[:120].T, **REAL)
     axes.plot(*moment["fakes"][:200].T, **FAKE)
     push = moment["push"][:arrows]
-    push = push / max(np.linalg.norm(push, axis=1).mean(), 1e-12)
-    style = {"angles": "xy", "scale": 9, "width": 0.006, "zorder": 3}
+    length = np.linalg.norm(push, axis=1, keepdims=True)
+    median = max(np.median(length), 1e-12)
+    push = push / np.maximum(median, length / 2)
+    style = {"angles": "xy", "scale": 11, "width": 0.006, "zorder": 3}
     axes.quiver(*moment["fakes"][:arrows].T, *push.T, **style)
     frame(axes, f"step {moment['step']:,}")
 
 
-def show_points(alt: str, **sets) -> None:
-    """Points in the plane, a panel a set; keyword `fakes` is drawn as fakes, all others as real."""
-    canvas, axes = nb.figure(len(sets), width=3.6, height=3.7)
-    for panel, (name, points) in zip(np.ravel(axes), sets.items(), strict=True):
-        panel.plot(*np.asarray(points).T, **(FAKE if name == "fakes" else REAL))
-        frame(panel, name.replace("_", " "))
+def show_points(points: np.ndarray, alt: str) -> None:
+    """Real points in the plane."""
+    canvas, axes = nb.figure(width=4.2, height=4.2)
+    axes.plot(*points.T, **REAL)
+    frame(axes, f"{len(points)} real points")
     nb.show(canvas, alt)
 
 
@@ -76,16 +83,23 @@ def show_film(moments: Sequence[dict], reals: np.ndarray, alt: str) -> None:
     """All moments as an animated GIF."""
     frames = []
     for moment in moments:
-        canvas, axes = nb.figure(width=4.6, height=4.6)
+        canvas, axes = nb.figure(width=4.4, height=4.4)
         paint(axes, moment, reals, arrows=30)
         canvas.set_dpi(80)
         canvas.canvas.draw()
-        frames.append(np.asarray(canvas.canvas.buffer_rgba())[..., :3].copy())
+        picture = Image.fromarray(np.asarray(canvas.canvas.buffer_rgba())[..., :3])
+        # Few colours make a small file.
+        picture = picture.quantize(40, dither=Image.Dither.NONE).convert("RGB")
+        frames.append(np.asarray(picture))
     nb.show(plots.encode_animation(frames, ".gif", seconds=0.25, hold=2.0), alt)
 
 
-def show_detective(x, p, q, learned, best, alt: str) -> None:
+def show_detective(x, p, q, learned, best) -> None:
     """Densities p and q above, the trained D on top of the best one below, over the same x."""
+    alt = (
+        "Above: two bells of real data, one wide bell of fakes. Below: the trained D lies on p / (p + q) where there"
+        " is data, and departs from it further out"
+    )
     canvas, axes = nb.figure(1, 2, width=5.6, height=2.7)
     axes[0].plot(x, p, color=BLUE, label="p, the real data")
     axes[0].plot(x, q, color=ORANGE, linestyle="--", label="q, the fakes")
@@ -99,15 +113,21 @@ def show_detective(x, p, q, learned, best, alt: str) -> None:
     nb.show(canvas, alt)
 
 
-def show_pushes(away, divergence, minimax, non_saturating, alt: str) -> None:
+def show_pushes(away, divergence, minimax, non_saturating) -> None:
     """The Jensen-Shannon divergence against the distance of the fakes, and the gradient of both generator losses."""
+    alt = (
+        "Above: the divergence rises from 0 and levels off at log 2. Below: the minimax gradient rises a little and"
+        " falls back to 0, the non-saturating one keeps rising"
+    )
     canvas, axes = nb.figure(1, 2, width=5.6, height=2.7)
     axes[0].plot(away, divergence, color="black", label="Jensen-Shannon divergence")
     axes[0].axhline(np.log(2), color=GREY, linestyle=":", label="its ceiling, log 2")
     axes[0].set(xlabel="distance between fakes and real data", ylabel="nats")
     axes[1].plot(away, minimax, color=ORANGE, linestyle="--", label="minimax")
     axes[1].plot(away, non_saturating, color=BLUE, label="non-saturating")
-    axes[1].set(xlabel="distance between fakes and real data", ylabel="size of gradient")
+    axes[1].set(
+        xlabel="distance between fakes and real data", ylabel="size of gradient"
+    )
     for panel in axes:
         panel.legend(fontsize="small")
     nb.show(canvas, alt)
