@@ -107,22 +107,25 @@ class Picture:
 
 
 def gif_to_png(data: bytes) -> bytes:
-    """The same animation as an animated PNG. Viewers that cannot animate show its last frame."""
+    """The same animation as an animated PNG."""
+    frames, milliseconds = [], []
     with Image.open(io.BytesIO(data)) as film:
-        frames, milliseconds = [], []
         for frame in ImageSequence.Iterator(film):
-            frames.append(frame.convert("RGB"))
-            milliseconds.append(frame.info["duration"])
-    palette = frames[-1].quantize(256, dither=Image.Dither.NONE)  # One for all frames: a third of the bytes.
-    frames = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
+            frames.append(np.asarray(frame.convert("RGB")))
+            milliseconds.append(round(frame.info["duration"]))
     return animated_png(frames, milliseconds)
 
 
-def animated_png(frames: Sequence[Image.Image], milliseconds: Sequence[int]) -> bytes:
-    """An endless animated PNG, whose static form is its last frame."""
+def animated_png(frames: Sequence[np.ndarray], milliseconds: Sequence[int]) -> bytes:
+    """An endless animated PNG of uint8 pictures (H, W, 1 or 3), whose static form is its last frame."""
+    height = len(frames[0])
+    film = plots.to_pillow(np.concatenate(frames))
+    if film.mode == "RGB":  # One palette for all frames, as in a GIF: a third of the bytes.
+        film = film.quantize(256, dither=Image.Dither.NONE)
+    pictures = [film.crop((0, i * height, film.width, (i + 1) * height)) for i in range(len(frames))]
     file = io.BytesIO()
-    options = {"save_all": True, "default_image": True, "append_images": frames}
-    frames[-1].save(file, format="PNG", duration=list(milliseconds), loop=0, **options)
+    options = {"save_all": True, "default_image": True, "append_images": pictures}
+    pictures[-1].save(file, format="PNG", duration=list(milliseconds), loop=0, **options)
     return file.getvalue()
 
 
@@ -231,13 +234,8 @@ def show_animation(frames: Sequence[np.ndarray], alt: str, seconds: float = 0.3)
 
     It is an animated PNG, because notebook viewers drop `image/gif`. Viewers that cannot animate show the last frame.
     """
-    count, height = len(frames), len(frames[0])
-    film = plots.to_pillow(np.concatenate(frames))
-    if film.mode == "RGB":  # One palette for all frames, as in a GIF: a third of the bytes.
-        film = film.quantize(256, dither=Image.Dither.NONE)
-    pictures = [film.crop((0, i * height, film.width, (i + 1) * height)) for i in range(count)]
-    milliseconds = [round(seconds * 1000)] * (count - 1) + [round(seconds * 1000) + 1000]
-    show(animated_png(pictures, milliseconds), alt)
+    milliseconds = [round(seconds * 1000)] * (len(frames) - 1) + [round(seconds * 1000) + 1000]
+    show(animated_png(frames, milliseconds), alt)
 
 
 def check(answer, right: Callable[[object], bool] | float | str, hint: str) -> None:

@@ -47,13 +47,15 @@ def paint(axes, moment: dict, reals: np.ndarray, arrows: int = 40) -> None:
     axes.contourf(AXIS, AXIS, moment["field"], levels=levels, cmap=FIELD, alpha=0.75)
     axes.plot(*reals[:120].T, **REAL)
     axes.plot(*moment["fakes"][:200].T, **FAKE)
+    frame(axes, f"step {moment['step']:,}")
+    if not arrows:
+        return
     push = moment["push"][:arrows]
     length = np.linalg.norm(push, axis=1, keepdims=True)
     median = max(np.median(length), 1e-12)
     push = push / np.maximum(median, length / 2)
     style = {"angles": "xy", "scale": 11, "width": 0.006, "zorder": 3}
     axes.quiver(*moment["fakes"][:arrows].T, *push.T, **style)
-    frame(axes, f"step {moment['step']:,}")
 
 
 def show_points(points: np.ndarray, alt: str) -> None:
@@ -73,9 +75,9 @@ def show_moments(moments: Sequence[dict], reals: np.ndarray, alt: str) -> None:
 
 
 def show_moment(moment: dict, reals: np.ndarray, alt: str) -> None:
-    """One moment, large."""
+    """One moment, large and without arrows."""
     canvas, axes = nb.figure(width=5.2, height=5.2)
-    paint(axes, moment, reals)
+    paint(axes, moment, reals, arrows=0)
     nb.show(canvas, alt)
 
 
@@ -89,7 +91,9 @@ def show_film(moments: Sequence[dict], reals: np.ndarray, alt: str) -> None:
         canvas.canvas.draw()
         picture = Image.fromarray(np.asarray(canvas.canvas.buffer_rgba())[..., :3])
         # Few colours make a small file.
-        picture = picture.quantize(40, dither=Image.Dither.NONE).convert("RGB")
+        picture = picture.quantize(
+            64, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
+        ).convert("RGB")
         frames.append(np.asarray(picture))
     nb.show(plots.encode_animation(frames, ".gif", seconds=0.25, hold=2.0), alt)
 
