@@ -89,12 +89,11 @@ def show_film(moments: Sequence[dict], reals: np.ndarray, alt: str) -> None:
         paint(axes, moment, reals, arrows=30)
         canvas.set_dpi(80)
         canvas.canvas.draw()
-        picture = Image.fromarray(np.asarray(canvas.canvas.buffer_rgba())[..., :3])
-        # Few colours make a small file.
-        picture = picture.quantize(
-            64, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
-        ).convert("RGB")
-        frames.append(np.asarray(picture))
+        frames.append(np.asarray(canvas.canvas.buffer_rgba())[..., :3])
+    # Few colours make a small file. One palette for all frames keeps those of the field.
+    film = Image.fromarray(np.concatenate(frames))
+    film = film.quantize(96, dither=Image.Dither.NONE).convert("RGB")
+    frames = np.split(np.asarray(film), len(frames))
     nb.show(plots.encode_animation(frames, ".gif", seconds=0.25, hold=2.0), alt)
 
 
