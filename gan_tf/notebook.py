@@ -14,7 +14,7 @@ from pathlib import Path
 import keras
 import numpy as np
 from IPython import display
-from PIL import Image
+from PIL import Image, ImageSequence
 
 import gan_tf
 from gan_tf.config import Config, preset_config
@@ -85,25 +85,52 @@ def source(*things) -> None:
 
 
 class Picture:
-    """An encoded picture with its alt text, displayed as `image/png` or `image/jpeg`.
+    """An encoded picture with its alt text, displayed as `image/png`, `image/jpeg` or `image/gif`.
 
-    Code hosts strip HTML with embedded images but keep these types. The alt text is in the output's metadata, and
-    again as the plain-text form of the output.
+    Code hosts strip HTML with embedded images but keep PNG and JPEG. Many drop `image/gif`, so a GIF is displayed as
+    an animated PNG too, and the viewer takes the one that it knows. The alt text is in the output's metadata, and again
+    as the plain-text form of the output.
     """
 
     def __init__(self, data: bytes, alt: str, width: int | None = None):
         if not alt:
             raise ValueError("a picture needs an alt text")
         self.data, self.alt, self.width = data, alt, width
-        self.kind = "image/jpeg" if data.startswith(b"\xff\xd8") else "image/png"
+        self.files = {"image/jpeg" if data.startswith(b"\xff\xd8") else "image/png": data}
+        if data.startswith(b"GIF8"):
+            self.files = {"image/gif": data, "image/png": gif_to_png(data)}
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
         described = {"alt": self.alt} | ({"width": self.width} if self.width else {})
-        return {self.kind: base64.b64encode(self.data).decode(), "text/plain": self.alt}, {self.kind: described}
+        encoded = {kind: base64.b64encode(data).decode() for kind, data in self.files.items()}
+        return encoded | {"text/plain": self.alt}, dict.fromkeys(self.files, described)
+
+
+def gif_to_png(data: bytes) -> bytes:
+    """The same animation as an animated PNG."""
+    frames, milliseconds = [], []
+    with Image.open(io.BytesIO(data)) as film:
+        for frame in ImageSequence.Iterator(film):
+            frames.append(np.asarray(frame.convert("RGB")))
+            milliseconds.append(round(frame.info["duration"]))
+    return animated_png(frames, milliseconds)
+
+
+def animated_png(frames: Sequence[np.ndarray], milliseconds: Sequence[int]) -> bytes:
+    """An endless animated PNG of uint8 pictures (H, W, 1 or 3), whose static form is its last frame."""
+    height = len(frames[0])
+    film = plots.to_pillow(np.concatenate(frames))
+    if film.mode == "RGB":  # One palette for all frames, as in a GIF: a third of the bytes.
+        film = film.quantize(256, dither=Image.Dither.NONE)
+    pictures = [film.crop((0, i * height, film.width, (i + 1) * height)) for i in range(len(frames))]
+    file = io.BytesIO()
+    options = {"save_all": True, "default_image": True, "append_images": pictures}
+    pictures[-1].save(file, format="PNG", duration=list(milliseconds), loop=0, **options)
+    return file.getvalue()
 
 
 def show(picture, alt: str, width: int | None = None) -> None:
-    """Show a uint8 picture (H, W, 1 or 3), a Matplotlib figure, or a PNG file by its path or bytes.
+    """Show a uint8 picture (H, W, 1 or 3), a Matplotlib figure, or a PNG or GIF file by its path or bytes.
 
     `alt` describes the picture for people who cannot see it. `width` is the width on the page in pixels.
     Raises ValueError without an alt text, and for a figure with an unlabelled axis.
@@ -207,33 +234,82 @@ def show_animation(frames: Sequence[np.ndarray], alt: str, seconds: float = 0.3)
 
     It is an animated PNG, because notebook viewers drop `image/gif`. Viewers that cannot animate show the last frame.
     """
-    count, height = len(frames), len(frames[0])
-    film = plots.to_pillow(np.concatenate(frames))
-    if film.mode == "RGB":  # One palette for all frames, as in a GIF: a third of the bytes.
-        film = film.quantize(256, dither=Image.Dither.NONE)
-    pictures = [film.crop((0, i * height, film.width, (i + 1) * height)) for i in range(count)]
-    milliseconds = [round(seconds * 1000)] * (count - 1) + [round(seconds * 1000) + 1000]
-    file = io.BytesIO()
-    pictures[-1].save(
-        file, format="PNG", save_all=True, default_image=True, append_images=pictures, duration=milliseconds, loop=0
-    )
-    show(file.getvalue(), alt)
+    milliseconds = [round(seconds * 1000)] * (len(frames) - 1) + [round(seconds * 1000) + 1000]
+    show(animated_png(frames, milliseconds), alt)
 
 
-def check(answer, right: Callable[[object], bool] | float, hint: str) -> None:
+def check(answer, right: Callable[[object], bool] | float | str, hint: str) -> None:
     """Print whether the answer to an exercise is right.
 
-    It is if it equals the number `right` within one per cent, or if `right(answer)` is true. `...` is no answer yet.
+    It is if it equals the number `right` within one per cent, if it is the letter `right` in either case, or if
+    `right(answer)` is true. `...` is no answer yet.
     """
     if answer is ...:
         print("Not answered yet: put your answer in place of the dots, and run both cells again.")
         return
     try:
-        good = bool(right(answer)) if callable(right) else bool(np.isclose(answer, right, rtol=0.01, atol=1e-6))
+        if isinstance(right, str):
+            good = str(answer).strip().upper() == right
+        elif callable(right):
+            good = bool(right(answer))
+        else:
+            good = bool(np.isclose(answer, right, rtol=0.01, atol=1e-6))
     except Exception as error:  # A learner's code can raise anything.
         print(f"Not yet: your answer ended with {type(error).__name__}: {error}. {hint}")
         return
     print("Right." if good else f"Not yet: {hint}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Exercise:
+    """What `check` needs, and a worked solution: code that makes `answer`."""
+
+    right: Callable[[object], bool] | float | str
+    hint: str
+    solution: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """A question to answer before an experiment, with answers to choose from."""
+
+    question: str
+    options: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Exercises:
+    """A chapter's predictions and exercises by number. Their answers stay out of the notebook's cells."""
+
+    predictions: dict[int, Prediction]
+    exercises: dict[int, Exercise]
+
+    def predict(self, number: int) -> None:
+        """Show a question and its options; in a live notebook with ipywidgets, also buttons to commit to one."""
+        asked = self.predictions[number]
+        options = dict(zip("ABCDE", asked.options, strict=False))
+        lines = "\n".join(f"- **{letter}**: {text}" for letter, text in options.items())
+        say(f"**Predict.** {asked.question}\n\n{lines}\n\nChoose before you read on.")
+        if STORED or SMOKE:
+            return
+        try:
+            import ipywidgets
+        except ImportError:
+            return
+        display.display(ipywidgets.ToggleButtons(options=list(options), value=None))
+
+    def check(self, number: int, answer) -> None:
+        """Print "Right." or a hint, and never the answer."""
+        asked = self.exercises[number]
+        check(answer, asked.right, asked.hint)
+
+    def hint(self, number: int) -> None:
+        """Show the hint of an exercise."""
+        say(f"**Hint**: {self.exercises[number].hint}")
+
+    def solution(self, number: int) -> None:
+        """Show a worked solution: code to run."""
+        say(f"```python\n{self.exercises[number].solution}\n```")
 
 
 def slider(view: Callable[[float], np.ndarray], low: float, high: float, name: str, alt: str, steps: int = 7) -> None:

@@ -3,7 +3,8 @@ python notebooks/make.py 01 06
 
 A notebook with a failing cell or an unacceptable output is left as it was. The badge and the first cell are made from
 the address in pyproject.toml, and the minutes in the first paragraph are those that this run took. The first picture of
-the cell tagged `thumbnail` becomes thumbnails/NAME.png. With --table, nothing runs: it prints the README's table.
+the cell tagged `thumbnail` becomes thumbnails/NAME.png, and that of a cell whose metadata has `saves` the file named
+there. With --table, nothing runs: it prints the README's table.
 """
 
 import argparse
@@ -65,10 +66,15 @@ def notebooks(names: list[str] = ()) -> list[Path]:
 
 
 def addressed(notebook: NotebookNode, name: str) -> NotebookNode:
-    """The notebook with the badge under its title and SETUP as its first code cell."""
+    """The notebook with the badge under its title and SETUP as its first code cell.
+
+    While the address is not known, a notebook gets no badge, which would lead nowhere.
+    """
     url = address()
     first = next(cell for cell in notebook.cells if cell.cell_type == "code")
     first.source = SETUP.format(url=url)
+    if "/OWNER/" in url:
+        return notebook
     head = notebook.cells[0]
     head.source = re.sub(
         r"^\[!\[Open in Colab.*\n\n", "", head.source, flags=re.MULTILINE
@@ -191,18 +197,23 @@ def pictures(output: NotebookNode) -> dict[str, bytes]:
 
 
 def save_thumbnail(notebook: NotebookNode, path: Path, side: int = 112) -> None:
-    """Write the upper left square of the tagged cell's first picture, 2 * side pixels wide, at half its size."""
+    """Write the upper left square of the tagged cell's first picture, 2 * side pixels wide, at half its size.
+
+    A cell with the tag `whole` too gives all of a square picture.
+    """
     tagged = (
         cell for cell in notebook.cells if "thumbnail" in cell.metadata.get("tags", ())
     )
-    first = next(
-        picture
+    first, tags = next(
+        (picture, cell.metadata["tags"])
         for cell in tagged
         for output in cell.outputs
         for picture in pictures(output).values()
     )
     with Image.open(io.BytesIO(first)) as picture:
-        scale = max(1.0, 2 * side / min(picture.size))  # A small picture is enlarged.
+        scale = 2 * side / min(picture.size)
+        if "whole" not in tags:
+            scale = max(1.0, scale)  # A small picture is enlarged.
         picture = picture.convert("RGB").resize(
             [round(length * scale) for length in picture.size]
         )
@@ -210,6 +221,34 @@ def save_thumbnail(notebook: NotebookNode, path: Path, side: int = 112) -> None:
     picture.crop((0, 0, 2 * side, 2 * side)).resize((side, side)).save(
         path, optimize=True
     )
+
+
+def save_pictures(notebook: NotebookNode, folder: Path) -> None:
+    """Write the first picture of each cell that `saves` one, such as the film that a chapter opens with."""
+    for cell in notebook.cells:
+        if name := cell.metadata.get("saves"):
+            first = next(iter(pictures(cell.outputs[0]).values()))
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_bytes(first)
+
+
+def display_share(notebook: NotebookNode) -> float:
+    """The share of code lines that display: statements outside functions that call nb, plane or quiz."""
+    shown = total = 0
+    for cell in [cell for cell in notebook.cells if cell.cell_type == "code"][1:]:
+        lines = cell.source.splitlines()
+        code = {
+            i
+            for i, line in enumerate(lines, 1)
+            if line.strip() and not line.lstrip().startswith("#")
+        }
+        total += len(code)
+        for node in ast.parse(cell.source).body:
+            if isinstance(node, ast.Expr) and re.match(
+                r"(nb|plane|quiz|print|display)\b", ast.unparse(node)
+            ):
+                shown += len(code & set(range(node.lineno, node.end_lineno + 1)))
+    return shown / total
 
 
 def table() -> str:
@@ -263,6 +302,7 @@ def store(path: Path) -> float:
             + " ".join(amiss)
         )
     save_thumbnail(notebook, path.parent / "thumbnails" / f"{path.stem}.png")
+    save_pictures(notebook, path.parent)
     temporary = path.with_name(f".{path.name}")
     nbformat.write(notebook, temporary)
     os.replace(temporary, path)

@@ -16,6 +16,7 @@ from gan_tf.config import Config, preset_config
 from gan_tf.data import creatures, registry
 from gan_tf.data.images import ImageDataset
 from gan_tf.gan import GAN, to_unit_range
+from gan_tf.run import plots
 from gan_tf.run.build import build_gan
 from gan_tf.run.loop import train_epochs
 
@@ -84,10 +85,30 @@ def test_an_animation_shows_every_frame_and_rests_on_the_last(shown, channels):
     assert found == [(200, None), (0, 200), (90, 200), (200, 1200)]
 
 
+def test_a_gif_is_shown_as_a_gif_and_as_an_animated_png_with_an_alt_text(shown, tmp_path):
+    frames = [np.full((8, 8, 3), value, np.uint8) for value in (0, 90, 200)]
+    film = plots.encode_animation(frames, ".gif", seconds=0.2, hold=1.0)
+    (tmp_path / "film.gif").write_bytes(film)
+    for given in (film, tmp_path / "film.gif"):
+        notebook.show(given, "from black to grey", width=100)
+    for picture in shown:
+        data, metadata = picture._repr_mimebundle_()
+        assert metadata == {kind: {"alt": "from black to grey", "width": 100} for kind in ("image/gif", "image/png")}
+        assert base64.b64decode(data["image/gif"]) == film
+    animated = Image.open(io.BytesIO(base64.b64decode(data["image/png"])))
+    found = []
+    for number in range(animated.n_frames):
+        animated.seek(number)
+        found.append((np.asarray(animated.convert("L"))[0, 0], animated.info.get("duration")))
+    assert found == [(200, None), (0, 200), (90, 200), (200, 1200)]
+
+
 def test_code_hosts_keep_the_pictures(shown):
     """They pass stored notebooks through nbconvert's sanitiser, or one like it."""
     notebook.show(np.zeros((4, 4, 1), np.uint8), "black", width=120)
-    notebook.show_animation([np.full((8, 8, 3), value, np.uint8) for value in (0, 90)], "two greys")
+    greys = [np.full((8, 8, 3), value, np.uint8) for value in (0, 90)]
+    notebook.show_animation(greys, "two greys")
+    notebook.show(plots.encode_animation(greys, ".gif"), "two greys again")
     stored = nbformat.v4.new_notebook()
     for picture in shown:
         data, metadata = picture._repr_mimebundle_()
@@ -95,7 +116,7 @@ def test_code_hosts_keep_the_pictures(shown):
         stored.cells.append(nbformat.v4.new_code_cell("show()", outputs=[output]))
     page, _ = HTMLExporter(sanitize_html=True).from_notebook_node(stored)
     pictures = re.findall(r"<img[^>]*>", page)
-    assert len(pictures) == 2 and all("data:image/png;base64," in picture for picture in pictures)
+    assert len(pictures) == 3 and all("data:image/png;base64," in picture for picture in pictures)
     assert 'width="120"' in pictures[0]
 
 
@@ -116,6 +137,9 @@ def test_source_shows_the_code_that_runs(shown):
         (0.0, 1e-9, "Right."),
         ("b", lambda given: given == "b", "Right."),
         ("a", lambda given: given == "b", "Not yet: think."),
+        (" b", "B", "Right."),
+        ("a", "B", "Not yet: think."),
+        (2, "B", "Not yet: think."),
         ("two", 2.0, "Not yet: your answer ended with"),
         (lambda x: x[0], lambda given: given(3), "Not yet: your answer ended with TypeError"),
     ],
@@ -190,3 +214,20 @@ def test_a_slider_is_first_a_static_picture(shown, monkeypatch):
     notebook.slider(lambda value: np.full((5, 10, 1), round(value), np.uint8), 0, 60, "grey", "greys", steps=3)
     assert np.asarray(picture_in(shown[0]))[::5, 0].tolist() == [0, 30, 60]
     assert "grey = 0, 30, 60" in shown[0].alt and len(shown) == 1
+
+
+def test_exercises_are_asked_hinted_and_solved(shown, monkeypatch, capsys):
+    monkeypatch.setattr(notebook, "STORED", True)
+    asked = notebook.Exercises(
+        predictions={1: notebook.Prediction("Up or down?", ("Up.", "Down."))},
+        exercises={1: notebook.Exercise(right=4.0, hint="twice two.", solution="answer = 2 * 2")},
+    )
+    asked.predict(1)
+    asked.hint(1)
+    asked.solution(1)
+    question, hint, solution = (thing.data for thing in shown)
+    assert "Up or down?" in question and "- **A**: Up.\n- **B**: Down." in question
+    assert "twice two." in hint and solution == "```python\nanswer = 2 * 2\n```"
+    asked.check(1, 4)
+    asked.check(1, 5)
+    assert capsys.readouterr().out == "Right.\nNot yet: twice two.\n"

@@ -10,6 +10,8 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "notebooks"))
+import answers
+import diagrams
 import make
 
 PATHS = make.notebooks()
@@ -26,6 +28,17 @@ def code(notebook):
 
 def read(path):
     return nbformat.read(path, as_version=4)
+
+
+def exercises(path):
+    """What the chapter's exercises are checked by, if its answers are kept out of its cells."""
+    return answers.CHAPTERS.get(path.stem)
+
+
+def solution(path, cell):
+    """Code that solves the exercise whose answer this cell is for, or None."""
+    number = cell.metadata.get("exercise")
+    return exercises(path).exercises[number].solution if number else cell.metadata.get("solution")
 
 
 @pytest.fixture(scope="module")
@@ -83,19 +96,69 @@ def test_it_leads_on(path):
 @each
 def test_it_runs_with_its_exercises_solved(path, kernel):
     stored = read(path)
-    assert 3 <= sum("solution" in cell.metadata for cell in code(stored)) <= 5
+    solved = sum(solution(path, cell) is not None for cell in code(stored))
+    assert 3 <= solved <= 5
     notebook = read(path)
     for cell in code(notebook):
-        cell.source = cell.metadata.get("solution", cell.source)
+        cell.source = solution(path, cell) or cell.source
     reset(kernel)
     make.execute(notebook, kernel)
     assert make.problems(notebook) == []
     verdicts = [
-        cell.outputs[0].text for cell in code(notebook) if re.search(r"^nb\.check\(", cell.source, re.MULTILINE)
+        cell.outputs[0].text for cell in code(notebook) if re.search(r"^(nb|quiz)\.check\(", cell.source, re.MULTILINE)
     ]
-    assert verdicts == ["Right.\n"] * sum("solution" in cell.metadata for cell in code(stored))
+    assert verdicts == ["Right.\n"] * solved
     for cell, as_stored in zip(code(notebook), code(stored), strict=True):
         assert bool(cell.outputs) <= bool(as_stored.outputs), f"no stored output: {cell.source}"
+
+
+@pytest.mark.parametrize("chapter", answers.CHAPTERS)
+def test_every_prediction_and_exercise_is_asked_and_little_code_displays(chapter):
+    notebook = read(make.FOLDER / f"{chapter}.ipynb")
+    asked, source = answers.CHAPTERS[chapter], "\n".join(cell.source for cell in code(notebook))
+    for name, numbers in (("predict", asked.predictions), ("check", asked.exercises)):
+        assert [int(number) for number in re.findall(rf"^quiz\.{name}\((\d)", source, re.MULTILINE)] == [*numbers]
+    assert make.display_share(notebook) <= 0.25
+
+
+@pytest.mark.parametrize(
+    ("number", "wrong"),
+    [(1, 0.0), (1, 1.386), (1, "log"), (2, 0.5), (2, lambda p, q: p / (p + q)), (2, lambda p: p), (3, "A"), (3, 2)],
+)
+def test_wrong_answers_get_a_hint_and_not_the_answer(number, wrong, capsys):
+    asked = answers.TWO_PLAYERS
+    asked.check(number, wrong)
+    printed = capsys.readouterr().out
+    assert printed.startswith("Not yet: ") and asked.exercises[number].hint in printed
+
+
+def test_fakes_of_one_moon_or_of_none_are_no_answer(monkeypatch):
+    monkeypatch.setattr(answers, "SMOKE", False)
+    points = 0.6 * answers.make_moons(400, noise=0.05, random_state=0)[0] - [0.3, 0.15]
+    assert answers.close_to_moons([{"fakes": points}])
+    assert not answers.close_to_moons([{"fakes": points[points[:, 1] > 0.2]}])
+    assert not answers.close_to_moons([{"fakes": points + 0.3}])
+
+
+def test_diagrams_are_stored_as_the_code_draws_them():
+    """The PNGs depend on Matplotlib's version, so only their size is compared."""
+    for name, diagram in diagrams.DIAGRAMS.items():
+        for theme in diagrams.THEMES:
+            path = diagrams.FOLDER / f"{name}_{theme}"
+            assert path.with_suffix(".svg").read_text(encoding="utf-8") == diagram.svg(theme)
+            with make.Image.open(path.with_suffix(".png")) as picture:
+                assert picture.size == (2 * diagram.width, 2 * diagram.height)
+
+
+def test_no_badge_leads_nowhere(monkeypatch):
+    def head():
+        cells = [new_markdown_cell("# 1. Title\n\nText"), new_code_cell("# The setup")]
+        return make.addressed(new_notebook(cells=cells), "01_x.ipynb").cells[0].source
+
+    monkeypatch.setattr(make, "address", lambda: "https://github.com/OWNER/gan_tf")
+    assert head() == "# 1. Title\n\nText"
+    monkeypatch.setattr(make, "address", lambda: "https://github.com/ada/gan_tf")
+    assert "colab.research.google.com/github/ada/gan_tf/blob/main/notebooks/01_x.ipynb" in head()
 
 
 def test_one_notebook_leaves_nothing_to_the_next(kernel):
@@ -163,7 +226,8 @@ def test_a_notebook_with_a_failing_cell_is_left_as_it_was(tmp_path):
     assert path.read_bytes() == before and [*tmp_path.iterdir()] == [path]
 
 
-def test_a_stored_notebook_has_outputs_minutes_and_a_thumbnail(tmp_path):
+def test_a_stored_notebook_has_outputs_minutes_and_a_thumbnail(tmp_path, monkeypatch):
+    monkeypatch.setattr(make, "address", lambda: "https://github.com/ada/gan_tf")
     notebook = new_notebook()
     notebook.cells = [
         new_markdown_cell("# 1. Title\n\n**Time**: never"),
@@ -175,7 +239,7 @@ def test_a_stored_notebook_has_outputs_minutes_and_a_thumbnail(tmp_path):
             "PIL.Image.new('RGB', (60, 40), 'red').save(file, 'PNG')\n"
             "picture = {'image/png': base64.b64encode(file.getvalue()).decode()}\n"
             "display(picture, raw=True, metadata={'image/png': {'alt': 'red'}})",
-            metadata={"tags": ["thumbnail"]},
+            metadata={"tags": ["thumbnail"], "saves": "pictures/red.png"},
         ),
     ]
     path = tmp_path / "01_works.ipynb"
@@ -187,4 +251,6 @@ def test_a_stored_notebook_has_outputs_minutes_and_a_thumbnail(tmp_path):
     assert "image/png" in stored.cells[2].outputs[0].data
     with make.Image.open(tmp_path / "thumbnails" / "01_works.png") as thumbnail:
         assert thumbnail.size == (112, 112) and thumbnail.getpixel((50, 50)) == (255, 0, 0)
+    with make.Image.open(tmp_path / "pictures" / "red.png") as picture:
+        assert picture.size == (60, 40)
     assert not os.environ.get("GAN_TF_STORED")

@@ -1,0 +1,240 @@
+"""Draw the chapters' diagrams: python notebooks/diagrams.py writes them into notebooks/pictures/.
+
+Each diagram is a list of shapes, drawn twice: as SVG, and as PNG for places that show no SVG. Both come in a light and a
+dark version, each on its own background, so that they stay readable on any page. Coordinates are pixels of the SVG.
+"""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch
+
+FOLDER = Path(__file__).parent / "pictures"
+# Blue and orange of Okabe and Ito, which colour-blind readers can tell apart; lighter ones on dark.
+THEMES = {
+    "light": {
+        "page": "#ffffff",
+        "ink": "#1b1f24",
+        "box": "#eef1f4",
+        "blue": "#0067a3",
+        "orange": "#b84f00",
+    },
+    "dark": {
+        "page": "#15191e",
+        "ink": "#e8ecf0",
+        "box": "#2a3038",
+        "blue": "#6cc1f5",
+        "orange": "#ffa24d",
+    },
+}
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rounded rectangle with lines of text in its middle, the first one bold if `strong`."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    lines: tuple[str, ...]
+    edge: str = "ink"
+    strong: bool = False
+
+
+@dataclass(frozen=True)
+class Arrow:
+    """A line through points (x, y), with its head at the last. Gradients are thick and dashed."""
+
+    points: tuple[tuple[float, float], ...]
+    colour: str = "ink"
+    gradient: bool = False
+
+
+@dataclass(frozen=True)
+class Text:
+    """Lines of text from (x, y) on, the baseline of the first; `anchor` is start, middle or end."""
+
+    x: float
+    y: float
+    lines: tuple[str, ...]
+    colour: str = "ink"
+    anchor: str = "start"
+    bold: bool = False
+
+
+@dataclass(frozen=True)
+class Diagram:
+    """Shapes on a page. `title` describes the diagram to those who cannot see it."""
+
+    title: str
+    width: int
+    height: int
+    shapes: tuple[Box | Arrow | Text, ...]
+    size: int = 20  # Of the text.
+
+    def texts(self) -> list[Text]:
+        """All text, with that of the boxes."""
+        found = [shape for shape in self.shapes if isinstance(shape, Text)]
+        for box in (shape for shape in self.shapes if isinstance(shape, Box)):
+            x = box.x + box.width / 2
+            step = 1.25 * self.size
+            y = box.y + box.height / 2 - step * (len(box.lines) - 1) / 2
+            for i, line in enumerate(box.lines):
+                bold = box.strong and i == 0
+                baseline = y + i * step + 0.36 * self.size
+                found.append(Text(x, baseline, (line,), "ink", "middle", bold))
+        return found
+
+    def svg(self, theme: str) -> str:
+        """The diagram as an SVG document."""
+        colours = THEMES[theme]
+        parts = [
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {self.width} {self.height}"'
+            f' width="{self.width}" height="{self.height}" role="img" aria-labelledby="title"'
+            f' font-family="DejaVu Sans, Verdana, sans-serif" font-size="{self.size}">',
+            f'<title id="title">{escape(self.title)}</title>',
+            f'<rect width="100%" height="100%" rx="12" fill="{colours["page"]}"/>',
+        ]
+        for shape in self.shapes:
+            if isinstance(shape, Box):
+                parts.append(
+                    f'<rect x="{shape.x}" y="{shape.y}" width="{shape.width}" height="{shape.height}"'
+                    f' rx="10" fill="{colours["box"]}" stroke="{colours[shape.edge]}" stroke-width="2.5"/>'
+                )
+        for shape in self.shapes:
+            if isinstance(shape, Arrow):
+                path = " ".join(f"{x},{y}" for x, y in shape.points)
+                width, dash = (
+                    (5, ' stroke-dasharray="12 5"') if shape.gradient else (2.5, "")
+                )
+                colour = colours[shape.colour]
+                parts.append(
+                    f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="{width}"{dash}/>'
+                )
+                corners = " ".join(f"{x:.1f},{y:.1f}" for x, y in head(shape))
+                parts.append(f'<polygon points="{corners}" fill="{colour}"/>')
+        for text in self.texts():
+            weight = ' font-weight="bold"' if text.bold else ""
+            for i, line in enumerate(text.lines):
+                y = text.y + 1.25 * self.size * i
+                parts.append(
+                    f'<text x="{text.x:g}" y="{y:g}" text-anchor="{text.anchor}"'
+                    f' fill="{colours[text.colour]}"{weight}>{escape(line)}</text>'
+                )
+        return "\n".join([*parts, "</svg>\n"])
+
+    def png(self, theme: str, scale: int = 2) -> bytes:
+        """The diagram as a PNG, `scale` times as large."""
+        colours = THEMES[theme]
+        figure = Figure(
+            figsize=(self.width / 100, self.height / 100), facecolor=colours["page"]
+        )
+        FigureCanvasAgg(figure)
+        axes = figure.add_axes((0, 0, 1, 1))
+        axes.set(xlim=(0, self.width), ylim=(self.height, 0))
+        axes.axis("off")
+        point = 0.72  # Points in a pixel, at 100 pixels an inch.
+        for shape in self.shapes:
+            if isinstance(shape, Box):
+                style = dict(facecolor=colours["box"], edgecolor=colours[shape.edge])
+                corner = (shape.x + 10, shape.y + 10)
+                box = FancyBboxPatch(
+                    corner,
+                    shape.width - 20,
+                    shape.height - 20,
+                    "round,pad=10",
+                    linewidth=2.5 * point,
+                    **style,
+                )
+                axes.add_patch(box)
+            elif isinstance(shape, Arrow):
+                colour = colours[shape.colour]
+                width, dash = (5, (0, (2.4, 1))) if shape.gradient else (2.5, "-")
+                axes.plot(
+                    *zip(*shape.points, strict=True),
+                    color=colour,
+                    linewidth=width * point,
+                    linestyle=dash,
+                )
+                axes.fill(*zip(*head(shape), strict=True), color=colour, linewidth=0)
+        sides = {"start": "left", "middle": "center", "end": "right"}
+        for text in self.texts():
+            for i, line in enumerate(text.lines):
+                axes.text(
+                    text.x,
+                    text.y + 1.25 * self.size * i,
+                    line,
+                    color=colours[text.colour],
+                    fontsize=self.size * point,
+                    ha=sides[text.anchor],
+                    va="baseline",
+                    weight="bold" if text.bold else "normal",
+                )
+        file = io.BytesIO()
+        figure.savefig(file, dpi=100 * scale, metadata={"Software": None})
+        return file.getvalue()
+
+
+def head(arrow: Arrow) -> list[tuple[float, float]]:
+    """The corners of an arrow's head, whose tip is a little ahead of the last point."""
+    (x0, y0), (x1, y1) = arrow.points[-2:]
+    length = ((x1 - x0) ** 2 + (y1 - y0) ** 2) ** 0.5
+    x, y = (x1 - x0) / length, (y1 - y0) / length
+    long, half = (15, 11) if arrow.gradient else (12, 7)
+    return [
+        (x1 + long * x, y1 + long * y),
+        (x1 - half * y, y1 + half * x),
+        (x1 + half * y, y1 - half * x),
+    ]
+
+
+TWO_PLAYERS = Diagram(
+    title=(
+        "Noise enters the generator, which makes fakes. Fakes and real data enter the discriminator, which says real or"
+        " fake. The discriminator's gradient, blue, goes from the verdict back to the discriminator. The generator's"
+        " gradient, orange, goes from the verdict back through the discriminator and the fakes to the generator."
+    ),
+    width=600,
+    height=520,
+    shapes=(
+        Box(16, 40, 104, 80, ("noise", "z")),
+        Box(170, 30, 180, 100, ("Generator G", "the forger"), "orange", True),
+        Box(436, 40, 148, 80, ("fakes", "G(z)")),
+        Box(16, 228, 148, 80, ("real data", "x")),
+        Box(304, 218, 280, 100, ("Discriminator D", "the detective"), "blue", True),
+        Box(364, 422, 220, 80, ("verdict D( · )", "real or fake?")),
+        Arrow(((120, 80), (156, 80))),
+        Arrow(((350, 62), (422, 62))),
+        Arrow(((474, 120), (474, 204))),
+        Arrow(((164, 268), (290, 268))),
+        Arrow(((474, 318), (474, 408))),
+        Arrow(((404, 422), (404, 335)), "blue", True),
+        Arrow(((544, 422), (544, 137)), "orange", True),  # Through the discriminator.
+        Arrow(((436, 102), (367, 102)), "orange", True),
+        Text(
+            170, 160, ("G's gradient runs back", "through D, changes only G"), "orange"
+        ),
+        Text(384, 364, ("D's gradient", "changes only D"), "blue", "end"),
+        Text(16, 442, ("solid: forward",)),
+        Text(16, 472, ("dashed: gradients,", "going back")),
+    ),
+)
+DIAGRAMS = {"two_players": TWO_PLAYERS}
+
+
+def main() -> None:
+    FOLDER.mkdir(exist_ok=True)
+    for name, diagram in DIAGRAMS.items():
+        for theme in THEMES:
+            path = FOLDER / f"{name}_{theme}"
+            path.with_suffix(".svg").write_text(diagram.svg(theme), encoding="utf-8")
+            path.with_suffix(".png").write_bytes(diagram.png(theme))
+
+
+if __name__ == "__main__":
+    main()
