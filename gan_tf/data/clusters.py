@@ -36,9 +36,8 @@ def with_clusters(images: ImageDataset, config: Config) -> ImageDataset:
     small = thumbnails(images.images, np.arange(len(images)))
     # One thread, because the order in which several add up their sums can change a label.
     with threadpool_limits(1):
-        found = KMeans(config.clusters, n_init=4, random_state=0).fit(
-            small[np.random.default_rng(0).permutation(rows)[:MOST]]
-        )
+        among = small[np.random.default_rng(0).permutation(rows)[:MOST]]
+        found = KMeans(config.clusters, n_init=4, random_state=0).fit(among)  # type: ignore[arg-type]
         clusters = found.predict(small)
     by_size = np.argsort(-np.bincount(clusters, minlength=config.clusters), kind="stable")
     return dataclasses.replace(images, clusters=np.argsort(by_size)[clusters])
