@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from gan_tf.common.errors import InputError, exit_on_input_error
 from gan_tf.common.options import Checked, optional, parse_groups
-from gan_tf.config import GROUPS, Config, preset_config, preset_values
+from gan_tf.config import GROUPS, Config, preset_values
 
 if TYPE_CHECKING:  # These import TensorFlow, for which --help does not wait.
     from gan_tf.data.images import ImageDataset
@@ -61,21 +61,34 @@ class Options(RunOptions):
     config: Config = dataclasses.field(default_factory=Config)
 
 
-def parse(argv: list[str], defaults: Config | None = None, chosen: Mapping[str, Any] | None = None) -> Options:
-    """The command line's options, on top of `defaults` or else of the data set's preset, in which the values that were
-    `chosen` replace others. Raises InputError."""
-    if defaults is None:
-        peek = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-        peek.add_argument("--dataset", default=Config.dataset)
-        peek.add_argument("--preset")
-        # These rule some of a preset's values out.
-        peek.add_argument("--loss")
-        peek.add_argument("--label", "--digit", nargs="*")
-        peek.add_argument("--clusters")
-        peek.add_argument("--conditional", action="store_true")
-        seen, _ = peek.parse_known_args(argv)
-        values = preset_values(seen.dataset, vars(seen)) | dict(chosen or {})
-        defaults = Config(dataset=seen.dataset, preset=seen.preset, **values)
+def peek(argv: list[str]) -> dict[str, Any]:
+    """What the command line says of the data set and of what chooses, or rules out, values of its preset."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--dataset", default=Config.dataset)
+    parser.add_argument("--preset")
+    parser.add_argument("--loss")
+    parser.add_argument("--label", "--digit", nargs="*")
+    parser.add_argument("--clusters")
+    parser.add_argument("--conditional", action="store_true")
+    return vars(parser.parse_known_args(argv)[0])
+
+
+def preset_defaults(argv: list[str]) -> Config:
+    """The defaults that the command line's data set and preset have."""
+    given = peek(argv)
+    dataset = given["dataset"]
+    return Config(dataset=dataset, preset=given["preset"], **preset_values(dataset, given))
+
+
+def fallback_defaults(argv: list[str], name: str) -> Config:
+    """The defaults of the data set `name`, learned instead of the one that was asked for. That one's labels and preset
+    do not count, but what else the command line says rules out the same as always."""
+    return Config(dataset=name, **preset_values(name, peek(argv) | {"label": None, "preset": None}))
+
+
+def parse(argv: list[str], defaults: Config | None = None) -> Options:
+    """The command line's options, on top of `defaults` or else of the data set's preset. Raises InputError."""
+    defaults = defaults or preset_defaults(argv)
     groups = {heading: [RunOptions, part] if heading == "output" else [part] for heading, part in GROUPS.items()}
     source = f"--preset {defaults.preset}" if defaults.preset else f"--dataset {defaults.dataset}"
     values = parse_groups(
@@ -97,9 +110,8 @@ class Job:
     images: "ImageDataset"
     phases: "Phases"  # the steps over which the step sizes decay, see `gan_tf.run.build`
     fallback: str | None  # why the data set is not the one that was asked for
-    chosen: Mapping[str, str] = dataclasses.field(
-        default_factory=dict
-    )  # options that were chosen to suit the images, and why
+    # Options that were chosen to suit the images, and why.
+    chosen: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def begin(options: Options, argv: list[str]) -> "tuple[Run, Job]":
@@ -113,13 +125,14 @@ def begin(options: Options, argv: list[str]) -> "tuple[Run, Job]":
     config, message = options.config, None
     if options.fallback:
         config, images, message = load_or_fallback(
-            config, lambda name: parse(argv, preset_config(name, loss=config.loss, clusters=config.clusters)).config
+            config, lambda name: parse(argv, fallback_defaults(argv, name)).config
         )
     else:
         images = load(config)
     chosen = choose(images, config)
     if chosen:
-        config = parse(argv, chosen={name: value for name, (value, _) in chosen.items()}).config
+        values = {name: value for name, (value, _) in chosen.items()}
+        config = parse(argv, dataclasses.replace(preset_defaults(argv), **values)).config
     reasons = {name: why for name, (value, why) in chosen.items() if getattr(config, name) == value}
     if config.evaluate_every:
         # Now, before anything is written.
@@ -217,7 +230,7 @@ def finish(run: "Run", config: Config, step: int, epochs: int) -> None:
     from gan_tf.losses import chance_losses
     from gan_tf.measure.health import HEALTHY
     from gan_tf.run import plots
-    from gan_tf.run.folder import save_picture
+    from gan_tf.run.folder import save_picture, telling_epochs
 
     history = run.read_history()
     if not history:
@@ -230,8 +243,7 @@ def finish(run: "Run", config: Config, step: int, epochs: int) -> None:
     with atomic_write(run.curves_png) as temporary:
         plots.save_curves(temporary, history, HEALTHY, chance_losses(config.loss))
     if epochs >= 20:
-        # More of the early epochs, where most changes.
-        shown = np.unique([0, *np.geomspace(1, epochs, 8).round().astype(int)])
+        shown = telling_epochs(epochs, 8)
         frames = [plots.open_png(run.sample_png(epoch)) for epoch in shown]
         save_picture(run.strip_png, plots.strip(frames, [f"epoch {epoch}" for epoch in shown]))
     last = {name: values[-1] for name, values in history.items()}

@@ -26,7 +26,7 @@ import numpy as np
 from gan_tf.common.errors import exit_on_input_error
 from gan_tf.common.files import atomic_write
 from gan_tf.measure import report
-from gan_tf.run.folder import Run
+from gan_tf.run.folder import Run, telling_epochs
 
 FOLDER = Path(__file__).parent
 # The options of python -m gan_tf.train.
@@ -36,7 +36,7 @@ GENERATORS = {
     "fashion": ["--dataset", "fashion", "--conditional"],
     "creatures": ["--dataset", "creatures", "--conditional"],
 }
-GRIDS = 8  # Sample grids that are kept, more of the early epochs, where most changes.
+GRIDS = 8  # Sample grids that are kept.
 LARGEST = 2 * 10**6  # Bytes of a file.
 
 
@@ -66,8 +66,7 @@ def pack(run: Run, packed: Run) -> None:
     record["data"]["source"] = f"the data set {config.dataset}"
     packed.write_json(packed.config_json, record)
     shutil.copy(run.history_csv, packed.history_csv)
-    epochs = np.unique([0, *np.geomspace(1, config.epochs, GRIDS - 1).round().astype(int)])
-    for epoch in epochs:
+    for epoch in telling_epochs(config.epochs, GRIDS - 1):
         shutil.copy(run.sample_png(epoch), packed.samples)
     compact(run.generator_keras, packed.generator_keras)
     compact(run.discriminator_keras, packed.discriminator_keras)

@@ -369,9 +369,27 @@ def test_without_mnist_it_uses_digits_and_says_so_twice(no_network, capsys):
 
 
 def test_the_fallback_has_the_preset_of_what_it_learns():
-    parsed = train.parse(["--dataset", "mnist", "--epochs", "3"], train.preset_config("digits")).config
+    argv = ["--dataset", "mnist", "--epochs", "3"]
+    parsed = train.parse(argv, train.fallback_defaults(argv, "digits")).config
     assert (parsed.steps_per_epoch, parsed.epochs) == (64, 3)
     assert train.parse(["--dataset", "mnist"]).config.epochs == PRESETS["mnist"]["epochs"]
+
+
+@pytest.mark.parametrize(
+    "options, told",
+    [
+        ([], (True, 0)),  # Not the twelve clusters of pokemon.
+        (["--clusters", "5"], (False, 5)),
+        (["--no-conditional"], (False, 0)),
+        (["--label", "fire", "--preset", "mnist"], (True, 0)),
+    ],
+)
+def test_the_fallback_is_told_what_its_own_preset_says_unless_asked_otherwise(options, told):
+    argv = ["--dataset", "pokemon", *options]
+    config = train.parse(argv, train.fallback_defaults(argv, "creatures")).config
+    assert (config.conditional, config.clusters) == told and config.image_size == 64
+    loss = ["--loss", "relativistic"]
+    assert train.fallback_defaults([*argv, *loss], "creatures").r1 is None
 
 
 def test_without_colour_pictures_it_uses_creatures_without_labels(no_network, capsys):
@@ -380,6 +398,7 @@ def test_without_colour_pictures_it_uses_creatures_without_labels(no_network, ca
     assert capsys.readouterr().err.count("Using creatures instead") == 2
     config, record = Run.open(Path("run")).read_config()
     assert (config.dataset, config.label, config.augment) == ("creatures", (), ())
+    assert (config.conditional, config.clusters) == (True, 0)
     assert record["data"]["shape"] == [32, 32, 3] and "no route" in record["data"]["fallback"]
 
 

@@ -236,6 +236,11 @@ class Run:
             ) from error
 
 
+def telling_epochs(epochs: int, count: int) -> np.ndarray:
+    """Epoch 0 and up to `count` others, the last one included: more of the early ones, where most changes."""
+    return np.unique([0, *np.geomspace(1, epochs, count).round().astype(int)])
+
+
 def now() -> str:
     """The time as people and JSON read it, with its offset from UTC."""
     return datetime.datetime.now().astimezone().isoformat(timespec="seconds")

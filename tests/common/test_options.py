@@ -8,7 +8,7 @@ import pytest
 from gan_tf import evaluate, generate, train
 from gan_tf.common.errors import InputError
 from gan_tf.common.options import Checked, Must, at_least, field_docstrings, optional, parse_groups, parse_options
-from gan_tf.config import GROUPS, PRESETS, Config
+from gan_tf.config import GROUPS, PRESETS, Config, preset_config
 
 COMMANDS = {"train": train, "generate": generate, "evaluate": evaluate}
 
@@ -122,6 +122,6 @@ def test_options_of_train_reach_the_config_and_the_command():
         ["--dataset", "pokemon", "--label", "cat", "dog", "--r1", "2", "--run", "here", "--no-fallback", "--flip"]
     )
     assert (options.run, options.resume, options.fallback, options.tensorboard) == (Path("here"), None, False, False)
-    assert options.config == train.preset_config("pokemon", label=["cat", "dog"], r1=2.0, flip=True)
+    assert options.config == preset_config("pokemon", label=["cat", "dog"], r1=2.0, flip=True)
     assert train.parse(["--digit", "5"]).config.label == ("5",)
     assert train.parse(["--dataset", "pokemon", "--loss", "wasserstein"]).config.r1 is None
