@@ -58,7 +58,7 @@ def reopen(options: Options):
             f"{images.source} has changed since {run.folder} was trained on it, so they cannot be compared: restore "
             "it, or use --data-dir to say where it is now."
         )
-    return run, config, images, load(dataclasses.replace(config, label=())) if config.label else images
+    return run, config, images, load(dataclasses.replace(config, label=(), clusters=0)) if config.label else images
 
 
 def print_creatures(counted: dict[str, dict[str, list]]) -> None:

@@ -65,7 +65,7 @@ def dataset_features(images: ImageDataset, config: Config) -> Features:
     """The features for the whole data set that `images` come from, whatever labels `config` selected."""
     from gan_tf.data.registry import load
 
-    return make_features(load(dataclasses.replace(config, label=())) if config.label else images)
+    return make_features(load(dataclasses.replace(config, label=(), clusters=0)) if config.label else images)
 
 
 def make_features(images: ImageDataset, folder: Path | None = None) -> Features:
