@@ -358,7 +358,7 @@ README_HEAD += (
     "thumbnails: **ours** / floor / peer",
     "coverage: **ours** / floor / peer",
 )
-README_SETS = ("mnist fives", "creatures", "pokemon", "anime", "animal_faces")
+README_SETS = ("mnist fives", "creatures", "pokemon", "anime", "animal_faces", "celeba")
 
 
 def update_readme_table(row: Sequence[str], folder: Path | None = None) -> None:

@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -14,6 +13,7 @@ import pytest
 import tensorflow as tf
 
 from gan_tf.losses import LOSSES, chance_losses, penalty_weights, zero_centred_penalty
+from tests.web.browser import CHROMIUM, launch
 
 SOURCES = Path(__file__).parent.parent / "docs" / "playground"
 spec = importlib.util.spec_from_file_location("playground_build", SOURCES / "build.py")
@@ -42,13 +42,10 @@ def run_javascript(body: str, given: object = None) -> object:
         program += "console.log(JSON.stringify(RESULT));"
         return json.loads(subprocess.run([node], input=program, capture_output=True, text=True, check=True).stdout)
     playwright = pytest.importorskip("playwright.sync_api", reason="neither node nor Playwright is installed")
-    browser_path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if browser_path is None:
+    if CHROMIUM is None:
         pytest.skip("neither node nor Chromium is installed")
     with playwright.sync_playwright() as driver:
-        # Root, as in a container, has no sandbox.
-        arguments = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-        browser = driver.chromium.launch(executable_path=browser_path, args=arguments)
+        browser = launch(driver)
         try:
             return json.loads(browser.new_page().evaluate(f"() => {{ {program} return JSON.stringify(RESULT); }}"))
         finally:

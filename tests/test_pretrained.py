@@ -1,5 +1,4 @@
 import json
-import shutil
 import subprocess
 import sys
 
@@ -10,7 +9,9 @@ import pytest
 import gan_tf
 from gan_tf import generate, pretrained
 from gan_tf.common.errors import InputError
-from gan_tf.gan import with_labels
+from gan_tf.gan import sample, with_labels
+from gan_tf.run import plots
+from gan_tf.run.callbacks import COLUMNS, grid_inputs
 from gan_tf.run.folder import Run
 
 NAMES = sorted(path.parent.name for path in pretrained.FOLDER.glob("*/config.json"))
@@ -26,10 +27,6 @@ def test_a_pretrained_generator_draws_what_its_grid_shows(name):
     run = Run(pretrained.FOLDER / name)
     generator, config = gan_tf.load_pretrained(name), run.read_config()[0]
     assert generator.input_shape == (None, config.latent_dim + CONDITIONAL.get(name, 0))
-    from gan_tf.gan import sample
-    from gan_tf.run import plots
-    from gan_tf.run.callbacks import COLUMNS, grid_inputs
-
     inputs = grid_inputs(config, np.array([*run.read_classes().values()]))
     drawn = plots.grid(sample(generator, inputs), columns=COLUMNS)
     shown = plots.open_png(run.sample_png(config.epochs))
@@ -45,7 +42,7 @@ def test_plain_keras_opens_both_models_and_no_file_is_large(name):
     done = subprocess.run([sys.executable, "-c", script, *paths], capture_output=True, text=True, cwd="/")
     assert done.returncode == 0, done.stderr
     for path in paths:
-        weights = [weight for weight in keras.models.load_model(path, compile=False).get_weights()]
+        weights = keras.models.load_model(path, compile=False).get_weights()
         assert all((weight == weight.astype(np.float16)).all() for weight in weights)
     assert max(path.stat().st_size for path in folder.rglob("*") if path.is_file()) <= 2e6
     record = json.loads((folder / "config.json").read_text())
@@ -68,4 +65,3 @@ def test_a_name_that_there_is_not_and_no_folder(monkeypatch, tmp_path):
     monkeypatch.setattr(pretrained, "FOLDER", tmp_path / "pretrained")
     with pytest.raises(InputError, match="come with the repository, not with the package"):
         gan_tf.load_pretrained("fives")
-    shutil.rmtree(tmp_path / "pretrained", ignore_errors=True)

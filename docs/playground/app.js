@@ -11,6 +11,7 @@ let staged = null; // in slow motion: the stage on show, when it began, and what
 let frames = 0;
 
 const sampleReals = (count, random) => DATA[settings.data](count, random, drawn);
+const saveAddress = () => history.replaceState(null, "", `#${toAddress(settings, drawn)}`);
 const hasData = () => settings.data !== "drawn" || drawn.length > 0;
 
 /* ---- State ---- */
@@ -40,7 +41,7 @@ function change(given, { fresh = false } = {}) {
   const before = settings;
   settings = { ...settings, ...given };
   gan.settings = settings;
-  history.replaceState(null, "", `#${toAddress(settings, drawn)}`);
+  saveAddress();
   showSettings();
   if (fresh || ["width", "latent", "data", "seed"].some((name) => before[name] !== settings[name])) restart();
   else if (before.loss !== settings.loss) histories = { d: new History(), g: new History() };
@@ -300,8 +301,6 @@ function drawingChanged() {
   );
 }
 
-const saveDrawing = () => history.replaceState(null, "", `#${toAddress(settings, drawn)}`);
-
 function connectPlane() {
   const plane = $("plane");
   let down = false;
@@ -325,7 +324,7 @@ function connectPlane() {
   });
   for (const end of ["pointerup", "pointercancel"]) {
     plane.addEventListener(end, () => {
-      if (down) saveDrawing();
+      if (down) saveAddress();
       down = false;
     });
   }
@@ -340,7 +339,7 @@ function connectPlane() {
       draw();
     } else if (event.key === "Enter" || event.key === " ") {
       drop(8);
-      saveDrawing();
+      saveAddress();
     } else if (event.key === "Delete" || event.key === "Backspace") clearDrawing();
     else return;
     event.preventDefault();
@@ -349,7 +348,7 @@ function connectPlane() {
 
 function clearDrawing() {
   drawn = [];
-  saveDrawing();
+  saveAddress();
   drawingChanged();
   $("plane").focus();
 }

@@ -5,7 +5,6 @@ It needs Playwright's Python package and a Chromium on the PATH; `playwright ins
 
 import importlib.util
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -13,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.web.browser import CHROMIUM, launch
+
 SOURCES = Path(__file__).parents[2] / "docs" / "playground"
 PAGE = SOURCES.parent / "playground.html"
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 playwright_is_there = importlib.util.find_spec("playwright") is not None
 
 pytestmark = [
@@ -30,9 +30,7 @@ def browser() -> Iterator:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:
-        # Root, as in a container, has no sandbox.
-        arguments = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        browser = launch(driver)
         yield browser
         browser.close()
 
