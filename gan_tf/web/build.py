@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from gan_tf import __version__
-from gan_tf.common.errors import InputError
 from gan_tf.gan import random_inputs
 from gan_tf.run.folder import Run
 from gan_tf.web.layers import encode, largest_difference
@@ -58,13 +57,14 @@ def pack(run: Run) -> tuple[dict[str, Any], float]:
     return packed, largest_difference(generator, inputs.astype(np.float32))
 
 
-def build(runs: Sequence[dict[str, Any]]) -> str:
-    """The page of packed runs. The same runs give the same text."""
+def build(runs: Sequence[dict[str, Any]], home: str | None = None) -> str:
+    """The page of packed runs. The same runs give the same text. `home` is the address of a page to link back to."""
     strict = '"use strict";\n'
     shared, script, style = strict + read(*SHARED), strict + read(*VIEW), read("page.css")
     parts = {
         "title": html.escape(", ".join(run["name"] for run in runs)),
         "version": __version__,
+        "home": f'<a href="{html.escape(home)}">All generators</a>' if home else "",
         "shared_hash": content_hash(shared),
         "script_hash": content_hash(script),
         "style_hash": content_hash(style),

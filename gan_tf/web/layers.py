@@ -23,7 +23,11 @@ def slope(layer: layers.ReLU | layers.LeakyReLU) -> Layer | None:
     """Both kinds of ReLU, by their slope below zero."""
     if isinstance(layer, layers.LeakyReLU):
         return {"type": "relu", "slope": float(layer.negative_slope)}
-    return None if layer.max_value is not None or layer.threshold else {"type": "relu", "slope": float(layer.negative_slope)}
+    return (
+        None
+        if layer.max_value is not None or layer.threshold
+        else {"type": "relu", "slope": float(layer.negative_slope)}
+    )
 
 
 def dense(layer: layers.Dense) -> Layer | None:
@@ -32,7 +36,12 @@ def dense(layer: layers.Dense) -> Layer | None:
 
 def convolution(layer: layers.Conv2D | layers.Conv2DTranspose) -> Layer | None:
     transposed = isinstance(layer, layers.Conv2DTranspose)
-    usual = layer.padding == "same" and getattr(layer, "groups", 1) == 1 and set(layer.dilation_rate) == {1} and is_linear(layer)
+    usual = (
+        layer.padding == "same"
+        and getattr(layer, "groups", 1) == 1
+        and set(layer.dilation_rate) == {1}
+        and is_linear(layer)
+    )
     usual = usual and layer.data_format == "channels_last" and getattr(layer, "output_padding", None) is None
     if not usual:
         return None

@@ -1,7 +1,6 @@
 """What the page tells about a run beside its networks: how it learned, its config and its measures."""
 
 import base64
-import dataclasses
 import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from gan_tf.common.errors import InputError
+from gan_tf.common.options import annotations
 from gan_tf.config import GROUPS, Config, is_path
 from gan_tf.losses import LOSSES, chance_losses
 from gan_tf.measure import report
@@ -30,7 +30,7 @@ def record(run: Run) -> dict[str, Any]:
     epochs = len(history.get("epoch", ()))
     return {
         "name": run.folder.resolve().name,
-        "about": f"It learned from {facts['data']['images']:,} images of {facts['data']['name']}: {height}×{width} "
+        "about": f"It learned from {facts['data']['images']:,} images of {facts['data']['name']}: {height}x{width} "
         f"pixels, {'grey' if channels == 1 else 'in colour'}.",
         "latents": config.latent_dim,
         "labels": list(facts["data"]["classes"]),
@@ -108,14 +108,14 @@ def config_table(config: Config) -> list[dict[str, Any]]:
     """Every option under its heading of --help, as text, and whether it differs from the default."""
     usual, table = Config(), []
     for group, options in GROUPS.items():
-        for field in dataclasses.fields(options):
-            value = getattr(config, field.name)
-            if field.name == "data_dir":  # A path on somebody's machine.
+        for name in annotations(options):
+            value = getattr(config, name)
+            if name == "data_dir":  # A path on somebody's machine.
                 continue
-            if field.name == "dataset" and is_path(value):
+            if name == "dataset" and is_path(value):
                 value = Path(value).name
-            name, changed = f"--{field.name.replace('_', '-')}", value != getattr(usual, field.name)
-            table.append({"group": group, "option": name, "value": show(value), "changed": changed})
+            entry = {"group": group, "option": f"--{name.replace('_', '-')}", "value": show(value)}
+            table.append({**entry, "changed": value != getattr(usual, name)})
     return table
 
 
@@ -158,4 +158,4 @@ CLASS_MEASURES = {"as_asked": ".1%", "frechet_distance": ".3g", "coverage": ".2f
 
 def pair(values: tuple[float, float] | None, form: str) -> str:
     """A measure of one label and its floor."""
-    return " / ".join(format(value, form) for value in values) if values else "–"
+    return " / ".join(format(value, form) for value in values) if values else "-"

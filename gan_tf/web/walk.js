@@ -143,7 +143,8 @@ const Walk = {
     const seconds = 2 * this.count();
     const frame = (now) => {
       if (!this.playing) return;
-      this.move(this.along(((now - began) / 1000 / seconds) % 1));
+      // The first frame's time may lie before the click.
+      this.move(this.along((Math.max(0, now - began) / 1000 / seconds) % 1));
       this.playing = requestAnimationFrame(frame);
     };
     this.playing = requestAnimationFrame(frame);

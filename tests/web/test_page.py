@@ -1,0 +1,432 @@
+"""The page of a run in a real browser: its networks against Keras, and each control used as a person would."""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.web.browser import NEEDS_BROWSER, until
+
+pytestmark = NEEDS_BROWSER
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+SOURCES = ROOT / "gan_tf" / "web"
+SIZES = (28, 32, 64, 96, 128)
+HOSTILE = "<img src=x onerror=alert(1)>"
+
+
+# ---- Equal to Keras ----
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory) -> dict[str, dict]:
+    """Runs of every size, grey and in colour, conditional or not: their networks for the page, and what Keras makes of
+    the same input with the weights as the page has them."""
+    import tensorflow as tf
+
+    from gan_tf.web.layers import encode, rounded
+    from tests.web.runs import LATENTS, make_run
+
+    folder, found = tmp_path_factory.mktemp("runs"), {}
+    for size in SIZES:
+        for channels, labels in ((1, ()), (1, ("a", "b", "c")), (3, ()), (3, ("a", "b"))):
+            name = f"{size} {'grey' if channels == 1 else 'colour'}{' conditional' if labels else ''}"
+            run = make_run(folder / name, size, channels, labels, seed=size + channels)
+            generator, discriminator = run.load_generator(), run.load_discriminator()
+            generator.set_weights(rounded(generator))
+            discriminator.set_weights(rounded(discriminator))
+            latent = np.random.default_rng(size).standard_normal((1, LATENTS)).astype(np.float32)
+            inputs = tf.constant(
+                np.append(latent, np.eye(max(1, len(labels)))[-1:, : len(labels)], axis=1).astype(np.float32)
+            )
+            with tf.GradientTape(persistent=True) as tape:
+                tape.watch(inputs)
+                image = generator(inputs, training=False)
+                tape.watch(image)
+                logits = discriminator(image, training=False)
+                last = logits[0, -1]
+            found[name] = {
+                "generator": encode(generator),
+                "discriminator": encode(discriminator),
+                "input": inputs.numpy()[0].tolist(),
+                "image": image.numpy().ravel(),
+                "logits": logits.numpy()[0],
+                "by_pixel": tape.gradient(last, image).numpy().ravel(),
+                "by_latent": tape.gradient(last, inputs).numpy()[0],
+            }
+    return found
+
+
+@pytest.fixture(scope="module")
+def computed(browser, models) -> dict[str, dict]:
+    """What networks.js computes of the same, in the browser."""
+    page = browser.new_page()
+    given = {
+        name: {key: model[key] for key in ("generator", "discriminator", "input")} for name, model in models.items()
+    }
+    source = (SOURCES / "networks.js").read_text(encoding="utf-8")
+    found = page.evaluate(
+        f"""async (given) => {{
+          {source}
+          const found = {{}};
+          for (const [name, {{ generator, discriminator, input }}] of Object.entries(given)) {{
+            const [g, d] = [await Network.decode(generator), await Network.decode(discriminator)];
+            const image = g.forward(Float64Array.from(input));
+            const logits = d.forward(image);
+            const by_pixel = d.backward(logits.map((_, i) => Number(i === logits.length - 1)));
+            const by_latent = g.backward(by_pixel);
+            const numbers = {{ image, logits, by_pixel, by_latent, pixels: toPixels(image) }};
+            found[name] = JSON.stringify(Object.entries(numbers).map(([key, values]) => [key, [...values]]));
+          }}
+          return found;
+        }}""",
+        given,
+    )
+    page.close()
+    return {name: {key: np.array(values) for key, values in json.loads(text)} for name, text in found.items()}
+
+
+KINDS = [f"{size} {kind}" for size in SIZES for kind in ("grey", "grey conditional", "colour", "colour conditional")]
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_picture_equals_keras_at_every_size(models, computed, name):
+    wanted, found = models[name], computed[name]
+    assert np.ptp(wanted["image"]) > 1  # There is something to see.
+    assert np.max(np.abs(found["image"] - wanted["image"])) * 127.5 < 0.01  # Grey levels of 255.
+    wanted_pixels = np.clip(np.rint((wanted["image"] + 1) * 127.5), 0, 255)
+    assert np.max(np.abs(found["pixels"] - wanted_pixels)) <= 1
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_discriminator_and_all_gradients_equal_tensorflows(models, computed, name):
+    wanted, found = models[name], computed[name]
+    np.testing.assert_allclose(found["logits"], wanted["logits"], rtol=1e-4, atol=1e-3)
+    for gradient in ("by_pixel", "by_latent"):
+        scale = np.max(np.abs(wanted[gradient]))
+        assert scale > 0
+        assert np.max(np.abs(found[gradient] - wanted[gradient])) < 1e-4 * scale
+
+
+def test_latents_labels_and_directions_equal_numpys(browser):
+    page = browser.new_page()
+    source = (SOURCES / "latents.js").read_text(encoding="utf-8")
+    kernel = np.random.default_rng(1).standard_normal((12, 40))
+    found = page.evaluate(
+        f"""(kernel) => {{
+          {source}
+          const directions = closedFormDirections({{ kernel: Float64Array.from(kernel), outputs: 40 }}, 12);
+          const random = new Random(5);
+          return {{
+            normals: Array.from({{ length: 100000 }}, () => random.normal()),
+            latents: [0, 7, 2 ** 32 - 1].map((seed) => seededLatents(seed, 3, 64).map((latent) => [...latent])),
+            labels: seededLabels(3, 1000, [0.2, 0.5, 0.3]),
+            arc: [0, 0.3, 1].map((t) => [...slerp(Float64Array.of(1, 2, 3), Float64Array.of(-1, 0, 2), t)]),
+            strengths: directions.strengths,
+            vectors: directions.vectors.map((vector) => [...vector]),
+          }};
+        }}""",
+        kernel.ravel().tolist(),
+    )
+    page.close()
+    # All kinds of draws occur among so many: beyond the last layer of the ziggurat, and rejected ones.
+    np.testing.assert_allclose(found["normals"], np.random.default_rng(5).standard_normal(100000), atol=1e-12)
+    for seed, latents in zip((0, 7, 2**32 - 1), found["latents"], strict=True):
+        wanted = np.random.default_rng(seed).standard_normal((3, 64)).astype(np.float32)
+        np.testing.assert_array_equal(np.float32(latents), wanted)
+    from gan_tf.gan import random_labels
+    from gan_tf.generate import slerp
+
+    np.testing.assert_array_equal(found["labels"], random_labels(1000, [0.2, 0.5, 0.3], 3))
+    arc = slerp(np.array([1.0, 2, 3]), np.array([-1.0, 0, 2]), np.array([[0], [0.3], [1]]))
+    np.testing.assert_allclose(found["arc"], arc, atol=1e-12)
+    _, strengths, vectors = np.linalg.svd(kernel.T)
+    np.testing.assert_allclose(found["strengths"], strengths, atol=1e-9)
+    np.testing.assert_allclose(np.abs(np.sum(vectors * np.array(found["vectors"]), axis=1)), 1, atol=1e-9)
+
+
+# ---- Pages as people use them ----
+
+
+@pytest.fixture
+def open_page(open_file):
+    """Opens docs/NAME.html. Motion is off unless asked for: a test then waits for nothing."""
+
+    def open_page(name: str, address: str = "", **options):
+        return open_file(DOCS / f"{name}.html", address, **{"reduced_motion": "reduce", **options})
+
+    return open_page
+
+
+def pixels_of(page, selector: str) -> np.ndarray:
+    """A canvas's pixels, uint8 (height, width, 3)."""
+    width, height, data = page.evaluate(
+        f"""(() => {{
+          const canvas = document.querySelector({json.dumps(selector)});
+          const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+          return [canvas.width, canvas.height, [...pixels.data]];
+        }})()"""
+    )
+    return np.array(data, np.uint8).reshape(height, width, 4)[..., :3]
+
+
+def drawn(page, selector: str) -> str:
+    """A condition: the canvas shows a picture."""
+    return (
+        f"(() => {{ const c = document.querySelector({json.dumps(selector)});"
+        " return c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some((x, i) => i % 4 === 3 && x); })()"
+    )
+
+
+def all_drawn(group: str) -> str:
+    """A condition: all canvases in a group show pictures."""
+    return (
+        f"[...document.querySelectorAll('{group} canvas')].every((c) => c.getContext('2d')"
+        ".getImageData(0, 0, c.width, c.height).data[3])"
+    )
+
+
+def download_picture(download) -> Image.Image:
+    """A downloaded picture, read whole."""
+    return Image.open(io.BytesIO(Path(download.value.path()).read_bytes()))
+
+
+def generated(name: str, count: int, seed: int, label: str | None = None) -> np.ndarray:
+    """What `python -m gan_tf.generate` draws: uint8 (count, height, width, channels)."""
+    from gan_tf.generate import Options, make_request
+
+    options = Options(ROOT / "pretrained" / name, (label,) if label else (), count, seed)
+    return np.concatenate([*make_request(options).images()])
+
+
+@pytest.mark.parametrize("name, label", [("fives", None), ("digits", None), ("digits", "7"), ("creatures", "owl")])
+def test_a_seed_draws_what_the_command_draws(open_page, name, label):
+    page = open_page(name)
+    if label:
+        page.locator("#draw-label").select_option(label=label)
+    page.get_by_label("Seed", exact=True).fill("5")
+    page.get_by_label("Seed", exact=True).press("Enter")
+    page.wait_for_timeout(100)
+    until(page, f"Draw.seed === 5 && {all_drawn('#grid')}")
+    page.wait_for_timeout(1500 if name == "creatures" else 300)
+    wanted = generated(name, 3, 5, label).astype(int)
+    for i, image in enumerate(wanted):
+        found = pixels_of(page, f"#grid .tile:nth-child({i + 1}) canvas")
+        assert np.max(np.abs(found - image)) <= 1
+
+
+def test_new_fakes_come_on_a_key_and_on_the_button(open_page):
+    page = open_page("digits")
+    until(page, all_drawn("#grid"))
+    before = pixels_of(page, "#grid canvas")
+    page.keyboard.press("n")
+    until(page, "times.length >= 60")
+    assert page.get_by_label("Seed", exact=True).input_value() == "1"
+    after = pixels_of(page, "#grid canvas")
+    assert not np.array_equal(before, after)
+    page.get_by_role("button", name="New fakes").click()
+    assert page.get_by_label("Seed", exact=True).input_value() == "2"
+    page.get_by_label("Seed", exact=True).fill("0")
+    page.get_by_label("Seed", exact=True).press("n")  # Typing is no command.
+    page.get_by_label("Seed", exact=True).press("Enter")
+    assert page.evaluate("Draw.seed") == 0
+
+
+def test_a_fake_is_enlarged_and_saved(open_page):
+    page = open_page("digits")
+    until(page, all_drawn("#grid"))
+    first = page.locator("#grid .tile").first
+    first.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    assert page.locator("#large").is_visible()
+    columns = page.evaluate("columnsOf($('grid'))")
+    title = page.locator("#large-title").text_content()
+    assert title.startswith(f"Fake {columns + 2} of seed 0, ")
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#large-title").text_content().startswith(f"Fake {columns + 3} of seed 0, ")
+    with page.expect_download() as download:
+        page.locator("#save-large").click()
+    picture = np.asarray(download_picture(download).convert("RGB"))
+    shown = pixels_of(page, f"#grid .tile:nth-child({columns + 3}) canvas")
+    scale = picture.shape[0] // 28
+    assert scale == 18
+    np.testing.assert_array_equal(picture[scale // 2 :: scale, scale // 2 :: scale], shown)
+    page.keyboard.press("Escape")
+    assert not page.locator("#large").is_visible()
+    assert page.evaluate("document.activeElement === $('grid').children[Draw.large]")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save as PNG").first.click()
+    assert download.value.suggested_filename == "digits-seed-0.png"
+    assert download_picture(download).size == (7 * 58 + 2, 6 * 58 + 2)
+
+
+def test_a_walk_follows_the_mouse_and_the_keyboard(open_page):
+    page = open_page("digits", "#walk")
+    until(page, f"{drawn(page, '#walk-picture')} && {all_drawn('#stops')} && {all_drawn('#candidates')}")
+    page.wait_for_timeout(500)
+    box = page.locator("#map").bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 4, box["y"] + 4, steps=5)
+    page.mouse.up()
+    assert page.evaluate("[Walk.position.u, Walk.position.v]") == [0, 0]
+    page.wait_for_timeout(300)
+    np.testing.assert_array_equal(pixels_of(page, "#walk-picture"), pixels_of(page, "#stops .tile:nth-child(1) canvas"))
+    page.get_by_label("Across", exact=True).focus()
+    page.keyboard.press("End")
+    page.wait_for_timeout(300)
+    np.testing.assert_array_equal(pixels_of(page, "#walk-picture"), pixels_of(page, "#stops .tile:nth-child(2) canvas"))
+    page.get_by_label("Down", exact=True).focus()
+    page.keyboard.press("End")
+    page.wait_for_timeout(300)
+    np.testing.assert_array_equal(pixels_of(page, "#walk-picture"), pixels_of(page, "#stops .tile:nth-child(4) canvas"))
+    map_corner = pixels_of(page, "#map-canvas")[-28:, -28:]
+    np.testing.assert_array_equal(pixels_of(page, "#walk-picture"), map_corner)
+
+
+def test_a_walk_is_what_the_command_walks(open_page):
+    from gan_tf.gan import sample
+    from gan_tf.generate import slerp
+    from gan_tf.run.folder import Run
+
+    page = open_page("digits", "#walk")
+    page.get_by_label("Two fakes").check()
+    page.get_by_label("Across", exact=True).fill("30")
+    until(page, drawn(page, "#walk-picture"))
+    page.wait_for_timeout(500)
+    stops = page.evaluate("Walk.current().map((fake) => [[...fake.latent], [...fake.mixture]])")
+    (a, first), (b, second) = [[np.array(part) for part in stop] for stop in stops]
+    latent = slerp(a, b, np.array([[0.3]]))
+    inputs = np.concatenate([latent, [0.7 * first + 0.3 * second]], axis=1)
+    wanted = sample(Run(ROOT / "pretrained" / "digits").load_generator(), inputs)[0]
+    assert np.max(np.abs(pixels_of(page, "#walk-picture").astype(int) - wanted)) <= 1
+
+
+def test_stops_are_chosen_and_replaced(open_page):
+    page = open_page("digits", "#walk")
+    until(page, all_drawn("#candidates"))
+    stops = page.locator("#stops .tile")
+    stops.nth(2).click()
+    assert stops.nth(2).get_attribute("aria-checked") == "true"
+    page.locator("#candidates .tile").nth(4).click()
+    page.wait_for_timeout(500)
+    np.testing.assert_array_equal(
+        pixels_of(page, "#stops .tile:nth-child(3) canvas"), pixels_of(page, "#candidates .tile:nth-child(5) canvas")
+    )
+    assert stops.nth(3).get_attribute("aria-checked") == "true"  # The next one is up.
+    before = pixels_of(page, "#candidates canvas")
+    page.get_by_role("button", name="Other fakes").click()
+    page.wait_for_timeout(500)
+    assert not np.array_equal(before, pixels_of(page, "#candidates canvas"))
+    page.get_by_label("Two fakes").check()
+    assert [stop.is_visible() for stop in stops.all()] == [True, True, False, False]
+    assert not page.get_by_label("Down", exact=True).is_visible()
+    latents = page.evaluate("Walk.stops.map((stop) => stop.latent[0])")
+    page.get_by_role("button", name="New stops").click()
+    assert page.evaluate("Walk.stops.map((stop) => stop.latent[0])") != latents
+
+
+def test_a_walk_is_animated_and_saved(open_page):
+    page = open_page("digits", "#walk")
+    until(page, drawn(page, "#walk-picture"))
+    page.get_by_role("button", name="Animate").click()
+    before = page.evaluate("Walk.position.u")
+    until(page, f"Walk.position.u !== {before}")
+    page.get_by_role("button", name="Pause").click()
+    stopped = page.evaluate("Walk.position")
+    page.wait_for_timeout(200)
+    assert page.evaluate("Walk.position") == stopped
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save as GIF").click()
+    gif = download_picture(download)
+    assert (gif.n_frames, gif.size, gif.info["duration"], gif.info["loop"]) == (64, (252, 252), 60, 0)
+    first = np.asarray(gif.convert("RGB"))[4::9, 4::9]
+    np.testing.assert_array_equal(first, pixels_of(page, "#stops .tile:nth-child(1) canvas"))
+    gif.seek(32)  # Halfway around the square: the opposite corner.
+    np.testing.assert_array_equal(
+        np.asarray(gif.convert("RGB"))[4::9, 4::9], pixels_of(page, "#stops .tile:nth-child(4) canvas")
+    )
+    assert "Saved digits-walk.gif" in page.locator("#walk-status").text_content()
+    with page.expect_download(timeout=60000) as download:
+        page.get_by_role("button", name="Save as WebM").click()
+    film = Path(download.value.path()).read_bytes()
+    assert film.startswith(b"\x1a\x45\xdf\xa3") and len(film) > 10_000
+
+
+def test_a_gif_in_colour_keeps_its_colours(open_page):
+    page = open_page("creatures", "#walk")
+    page.get_by_label("Two fakes").check()
+    with page.expect_download(timeout=120000) as download:
+        page.get_by_role("button", name="Save as GIF").click()
+    gif = download_picture(download)
+    assert (gif.n_frames, gif.size) == (32, (256, 256))
+    first = np.asarray(gif.convert("RGB"))[2::4, 2::4].astype(int)
+    wanted = pixels_of(page, "#stops .tile:nth-child(1) canvas").astype(int)
+    assert np.mean(np.abs(first - wanted)) < 6
+
+
+def test_sliders_move_the_fake_along_the_closed_form_directions(open_page):
+    from gan_tf.run.folder import Run
+
+    page = open_page("digits", "#directions")
+    until(page, f"Directions.vectors && {all_drawn('#directions .cards')} && {all_drawn('#direction-sliders')}")
+    kernel = np.asarray(Run(ROOT / "pretrained" / "digits").load_generator().layers[0].kernel)[:64]
+    _, _, vectors = np.linalg.svd(kernel.T)
+    found = np.array(page.evaluate("Directions.vectors.slice(0, 6).map((vector) => [...vector])"))
+    np.testing.assert_allclose(np.abs(np.sum(found * vectors[:6], axis=1)), 1, atol=1e-4)
+    before, latent = pixels_of(page, "#turned"), page.evaluate("Directions.latent(Directions.base.latent)")
+    page.get_by_label("Direction 2", exact=True).focus()
+    for _ in range(15):
+        page.keyboard.press("ArrowRight")
+    moved = page.evaluate("Directions.latent(Directions.base.latent)")
+    np.testing.assert_allclose(np.array(moved) - latent, 1.5 * found[1], atol=1e-9)
+    page.wait_for_timeout(300)
+    assert not np.array_equal(before, pixels_of(page, "#turned"))
+    page.get_by_label("Truncation", exact=True).fill("50")
+    np.testing.assert_allclose(page.evaluate("Directions.latent(Directions.base.latent)"), np.array(moved) / 2)
+    page.get_by_text("The latent numbers").click()
+    page.get_by_label("Latent number 3", exact=True).fill("1.5")
+    assert page.evaluate("Directions.latent(Directions.base.latent)[2]") == pytest.approx(1.5)
+    page.get_by_role("button", name="Reset").click()
+    assert page.get_by_label("Direction 2", exact=True).input_value() == "0"
+    assert page.get_by_label("Truncation", exact=True).input_value() == "100"
+    page.get_by_role("button", name="More directions").click()
+    assert page.locator(".direction").count() == 12
+    until(page, all_drawn("#direction-sliders"))
+    page.get_by_role("button", name="Another fake").click()
+    page.wait_for_timeout(300)
+    assert not np.array_equal(before, pixels_of(page, "#turned"))
+
+
+def test_labels_are_chosen_and_mixed(open_page):
+    page = open_page("creatures", "#directions")
+    until(page, f"Directions.vectors && {drawn(page, '#turned')}")
+    buttons = page.locator("#label-buttons")
+    buttons.get_by_role("button", name="owl").click()
+    assert buttons.get_by_role("button", name="owl").get_attribute("aria-pressed") == "true"
+    assert page.evaluate("Directions.mixture()") == [0, 0, 0, 0, 1, 0]
+    page.get_by_label("mixed with").select_option(label="fox")
+    assert page.evaluate("Directions.mixture()") == [0, 0, 0.5, 0, 0.5, 0]
+    page.get_by_label("Share", exact=True).fill("25")
+    assert page.evaluate("Directions.mixture()") == [0, 0, 0.25, 0, 0.75, 0]
+    assert page.locator("#share-value").text_content() == "25% fox"
+    buttons.get_by_role("button", name="fox").click()  # A label is not mixed with itself.
+    assert page.evaluate("Directions.mixture()[2]") == 0.75
+    assert page.evaluate("Directions.labels.second !== Directions.labels.first")
+
+
+def test_a_fake_goes_from_the_grid_to_its_sliders(open_page):
+    page = open_page("digits")
+    until(page, all_drawn("#grid"))
+    page.locator("#grid .tile").nth(2).click()
+    page.get_by_role("button", name="Turn its sliders").click()
+    assert page.get_by_role("tab", name="Directions").get_attribute("aria-selected") == "true"
+    until(page, f"Directions.base && {drawn(page, '#turned')}")
+    page.wait_for_timeout(300)
+    np.testing.assert_array_equal(pixels_of(page, "#turned"), pixels_of(page, "#grid .tile:nth-child(3) canvas"))
