@@ -28,7 +28,9 @@ const machine = (() => {
   });
   worker.onmessage = ({ data }) => {
     const asked = waiting.get(data.channel);
-    if (asked?.id === data.id) asked.answer(data);
+    if (asked?.id !== data.id) return;
+    if (data.done) waiting.delete(data.channel);
+    asked.answer(data);
   };
   worker.onerror = (event) => {
     $("speed").textContent = `The networks stopped (${event.message}). Reload the page, or open it in a newer browser. `;
@@ -39,6 +41,10 @@ const machine = (() => {
     ask(channel, task, details, answer) {
       waiting.set(channel, { id: ++id, answer });
       worker.postMessage({ channel, task, id, run: RUNS.indexOf(run), ...details });
+    },
+    /** Whether something that was asked for is still to come. */
+    get busy() {
+      return waiting.size > 0;
     },
     /** Stop what goes on. */
     forget(channel) {

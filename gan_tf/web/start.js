@@ -37,12 +37,13 @@ function openRun(index) {
 /** The address keeps the tab and the run, so that a reload or a link opens them again. */
 function saveAddress() {
   const index = RUNS.indexOf(run);
-  history.replaceState(null, "", `#${openedTab}${index ? `,${index}` : ""}`);
+  history.replaceState(null, "", `#tab=${openedTab}${index ? `&run=${index}` : ""}`);
 }
 
 function readAddress() {
-  const [tab, index] = location.hash.slice(1).split(",");
-  return [Object.hasOwn(TABS, tab) ? tab : "draw", RUNS[index] ? Number(index) : 0];
+  const address = new URLSearchParams(location.hash.slice(1));
+  const [tab, index] = [address.get("tab"), address.get("run")];
+  return [Object.hasOwn(TABS, tab) ? tab : "draw", Object.hasOwn(RUNS, index) && RUNS[index].name ? Number(index) : 0];
 }
 
 $("chooser").hidden = RUNS.length < 2;
@@ -67,4 +68,5 @@ Object.values(TABS).forEach((tab) => tab.begin());
   const [tab, index] = readAddress();
   openedTab = tab;
   openRun(index);
+  document.body.classList.add("ready");
 }
