@@ -102,7 +102,8 @@ def main() -> None:
         rows.append([*cells, str(allowed or "-")])
     about = (
         f"Headless Chromium on one core of a virtual machine ({processor()}, {os.cpu_count()} cores). The "
-        f"processor time of one picture, from latent numbers to pixels: the median of {ROUNDS} rounds, and the least and the most."
+        f"processor time of one picture, from latent numbers to pixels: the median of {ROUNDS} rounds, and their "
+        "range."
     )
     write_results("page_speed", about, table(HEAD, rows))
 

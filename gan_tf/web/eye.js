@@ -181,10 +181,11 @@ const Eye = {
     const style = getComputedStyle(document.documentElement);
     const colour = (name) => style.getPropertyValue(name).match(/[0-9a-f]{2}/gi).map((part) => parseInt(part, 16));
     const [well, real, fake] = ["--well", "--real", "--fake"].map(colour);
-    const largest = gradient.reduce((most, value) => Math.max(most, Math.abs(value)), 1e-12);
+    const sizes = gradient.map(Math.abs).sort();
+    const strong = sizes[Math.floor(0.99 * sizes.length)] || 1; // A single pixel must not pale all others.
     const data = new ImageData(width, height);
     gradient.forEach((value, i) => {
-      const share = Math.sqrt(Math.abs(value) / largest);
+      const share = Math.min(1, Math.abs(value) / strong);
       const towards = value > 0 ? real : fake;
       for (let c = 0; c < 3; c++) data.data[4 * i + c] = well[c] + share * (towards[c] - well[c]);
       data.data[4 * i + 3] = 255;

@@ -18,6 +18,15 @@ const COLUMNS = {
   spread: "spread",
   frechet_distance: "distance",
 };
+// A word of help for each chart, by its title in gan_tf/run/plots.py.
+const HELP = {
+  loss: "What each player tries to make small. Dotted: where both are if the discriminator can only guess.",
+  "probability of being real": "What the discriminator says. Dotted: it cannot tell.",
+  "accuracy of D": "How often the discriminator is right. Shaded: healthy.",
+  "gradient norm": "How strongly each player is pushed to change.",
+  "spread of fakes / spread of reals": "How much fakes differ from each other. Near 0, all look alike. Shaded: healthy.",
+  "Frechet distance": "How far fakes are from real pictures. Low is good.",
+};
 const SECONDS = 8; // for the whole history
 
 const Learned = {
@@ -139,6 +148,7 @@ const Learned = {
       return make("span", {}, key, COLUMNS[column] ?? column, output);
     });
     this.curves.push({ cursor, values });
+    const help = make("span", { className: "help", textContent: HELP[title] ?? "" });
     const limit = (value) => String(Number((title === LOGARITHMIC ? 10 ** value : value).toPrecision(2)));
     const axis = make("div", { className: "axis", "aria-hidden": "true" }, make("span", { textContent: limit(high) }), make("span", { textContent: limit(low) }));
     const chart = make("div", { className: "chart" }, svg, axis);
@@ -149,7 +159,7 @@ const Learned = {
       this.pause();
       this.moved();
     };
-    return make("figure", {}, make("figcaption", {}, make("b", { textContent: title }), ...keys), chart);
+    return make("figure", {}, make("figcaption", {}, make("b", { textContent: title }), help, ...keys), chart);
   },
 
   /* ---- Replay ---- */
@@ -182,8 +192,9 @@ const Learned = {
       make("div", { className: "scroll" }, make("table", {}, make("caption", { textContent: caption }), head(titles), make("tbody", {}, ...rows)));
     if (run.measures) {
       const { about, rows, labels } = run.measures;
+      const minus = (cells) => cells.map((text) => text.replace(/^-(?=\d)/, "−"));
       const floor = "The floor is what new real images get: a perfect generator reaches it.";
-      const tables = [table(`${about} ${floor}`, ["measure", "fakes", "floor", "good"], rows.map((cells) => row(cells)))];
+      const tables = [table(`${about} ${floor}`, ["measure", "fakes", "floor", "good"], rows.map((cells) => row(minus(cells))))];
       if (labels.length) {
         const titles = ["label", "drawn as asked / real", "Frechet distance / floor", "coverage / floor"];
         tables.push(table("Each label by itself.", titles, labels.map((cells) => row(cells))));
