@@ -47,7 +47,7 @@ def make(options: Options) -> None:
     except OSError as error:
         raise InputError(f"{options.out} could not be written ({error.strerror or error}).") from error
     for name, difference in differences:
-        print(f"{name}: weights rounded to float16, which moves a pixel by at most {difference:.2g} of 255.")
+        print(f"{name}: weights rounded to float16; a pixel differs from Keras's by at most {difference:.2g} of 255.")
     print(f"{options.out}: {options.out.stat().st_size / 1e6:.2f} MB. Open it in a browser, or send it to somebody.")
 
 

@@ -58,11 +58,13 @@ def runs_in(text: str) -> list[dict]:
 # ---- The command ----
 
 
-def test_the_command_writes_a_page_and_says_what_rounding_changed(tiny, tmp_path, capsys):
+def test_the_command_writes_a_page_and_says_how_far_it_is_from_keras(tiny, tmp_path, capsys):
     out = tmp_path / "new" / "page.html"
     page.main([str(tiny), "--out", str(out)])
     said = capsys.readouterr().out
-    assert re.search(r"tiny: weights rounded to float16, which moves a pixel by at most \d[\d.]* of 255\.", said)
+    assert re.search(
+        r"tiny: weights rounded to float16; a pixel differs from Keras's by at most \d[\d.]* of 255\.", said
+    )
     assert f"{out}: " in said
     (run,) = runs_in(out.read_text(encoding="utf-8"))
     assert (run["name"], run["shape"], run["labels"]) == ("tiny", [28, 28, 1], ["plain", HOSTILE])
@@ -177,6 +179,15 @@ def test_the_difference_is_that_of_pixels():
     network = model(layers.Dense(4, use_bias=False), shape=(2,))
     network.weights[0].assign([[1 + 2**-12] + [0] * 3, [0] * 4])  # float16 keeps 10 binary places.
     assert largest_difference(network, np.array([[1.0, 0]])) == pytest.approx(127.5 * 2**-12, rel=1e-3)
+
+
+def test_the_difference_includes_what_bfloat16_rounds(tmp_path):
+    run = make_run(tmp_path / "run", precision="bfloat16")
+    generator = run.load_generator()
+    generator.set_weights(rounded(generator))  # So rounding to float16 changes nothing more.
+    inputs = np.random.default_rng(0).standard_normal((4, 8)).astype(np.float32)
+    assert largest_difference(generator, inputs) > 0.1
+    assert describe(generator)[0]["type"] == "dense"
 
 
 # ---- The record ----

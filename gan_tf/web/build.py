@@ -23,7 +23,7 @@ SHARED = ("latents.js",)
 WORKER = ("networks.js", "gif.js", "worker.js")
 # What runs in the page only.
 VIEW = ("page.js", "draw.js", "walk.js", "directions.js", "eye.js", "learned.js", "start.js")
-COMPARED = 64  # Images that show how much rounding the weights changes.
+COMPARED = 64  # Images that show how far the page is from Keras.
 
 
 def read(*names: str) -> str:
@@ -41,7 +41,7 @@ def as_json(value: Any) -> str:
 
 
 def pack(run: Run) -> tuple[dict[str, Any], float]:
-    """A run for the page, and by how many grey levels of 255 its rounded weights change a pixel at most.
+    """A run for the page, and by how many grey levels of 255 a pixel of it differs from Keras's at most.
 
     Raises InputError for a run without a generator, a damaged file, or a layer that the page does not know.
     """

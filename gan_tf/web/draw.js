@@ -8,6 +8,7 @@ const Draw = {
   /** Another run. */
   open() {
     this.seed = 0;
+    this.fakes = [];
     this.count = run.shape[0] <= 64 ? 40 : 24;
     $("grid").classList.toggle("larger", run.shape[0] > 32);
     $("draw-label-field").hidden = !run.labels.length;
@@ -17,7 +18,7 @@ const Draw = {
   },
 
   show() {
-    this.draw();
+    if (!this.fakes.length) this.draw();
   },
 
   draw() {

@@ -3,6 +3,7 @@
 const FINE = 8; // The paper has so many dots along each pixel of a picture, so that strokes get soft edges.
 const MOST_BYTES = 20e6;
 const MOST_PIXELS = 8000;
+const MOST_LABELS = 26; // that the search for the closest fake tries; otherwise only the one that is judged
 const thousands = (number) => number.toLocaleString("en");
 
 const Eye = {
@@ -18,6 +19,7 @@ const Eye = {
     Object.assign($("gradient"), { width, height });
     Object.assign($("closest"), { width, height });
     $("probability-field").hidden = !run.threshold;
+    $("logit-help").textContent = run.threshold ? "above 0 means real" : "higher means more real";
     $("eye-note").textContent =
       (run.batch ? "It was trained to compare the pictures of a batch, but sees one alone here, and counts that against it. " : "") +
       (run.threshold
@@ -197,7 +199,8 @@ const Eye = {
 
   find() {
     const picture = this.picture();
-    const mixtures = run.labels.length ? run.labels.map((_, i) => only(i)) : [[]];
+    const tried = run.labels.length <= MOST_LABELS ? run.labels.map((_, i) => i) : [this.label];
+    const mixtures = run.labels.length ? tried.map(only) : [[]];
     $("find-status").textContent = "Looking among random fakes.";
     machine.ask("match", "match", { picture, latents: run.latents, mixtures, seed: 4 }, (part) => {
       paint($("closest"), part.pixels);

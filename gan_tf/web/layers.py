@@ -149,8 +149,15 @@ def encode(model: keras.Model) -> dict[str, Any]:
 
 
 def largest_difference(model: keras.Model, inputs: np.ndarray) -> float:
-    """How far rounding the weights moves a pixel of the images of `inputs`, at most, in grey levels of 255."""
-    copy = keras.models.clone_model(model)
-    copy.set_weights(rounded(model))
-    before, after = (np.asarray(network(inputs, training=False), np.float32) for network in (model, copy))
-    return float(np.max(np.abs(after - before)) * 127.5)
+    """How far a pixel of the images of `inputs` is from Keras's in the page, at most, in grey levels of 255.
+
+    The page has rounded weights, and computes at least as exactly as float32 whatever the model's precision.
+    """
+
+    def in_float32(layer: layers.Layer) -> layers.Layer:
+        return type(layer).from_config({**layer.get_config(), "dtype": "float32"})
+
+    page = keras.models.clone_model(model, clone_function=in_float32)
+    page.set_weights(rounded(model))
+    there, here = (np.asarray(network(inputs, training=False), np.float32) for network in (model, page))
+    return float(np.max(np.abs(here - there)) * 127.5)

@@ -149,7 +149,7 @@ const Learned = {
     });
     this.curves.push({ cursor, values });
     const help = make("span", { className: "help", textContent: HELP[title] ?? "" });
-    const limit = (value) => String(Number((title === LOGARITHMIC ? 10 ** value : value).toPrecision(2)));
+    const limit = (value) => String(Number((title === LOGARITHMIC ? 10 ** value : value).toPrecision(3)));
     const axis = make("div", { className: "axis", "aria-hidden": "true" }, make("span", { textContent: limit(high) }), make("span", { textContent: limit(low) }));
     const chart = make("div", { className: "chart" }, svg, axis);
     chart.onpointerdown = chart.onpointermove = (event) => {
