@@ -92,7 +92,7 @@ def measure() -> list[list[float]]:
     return found
 
 
-def main() -> None:
+def main(folder: Path | None = None) -> None:
     found = measure()
     rows = []
     for (size, channels, kind, allowed), times in zip(GENERATORS, found, strict=True):
@@ -105,7 +105,7 @@ def main() -> None:
         f"processor time of one picture, from latent numbers to pixels: the median of {ROUNDS} rounds, and their "
         "range."
     )
-    write_results("page_speed", about, table(HEAD, rows))
+    write_results("page_speed", about, table(HEAD, rows), folder=folder)
 
 
 if __name__ == "__main__":
