@@ -223,6 +223,8 @@ def test_verdicts_are_those_that_the_run_would_have_read():
     found = verdicts(history, config)
     assert found[:5] == [[]] * 5
     assert "the generator has collapsed" in found[5][0]
+    history["g_loss"][4] = float("nan")  # A diverged run gets no advice for runs that live.
+    assert verdicts(history, config) == [[]] * 6
 
 
 def test_the_config_is_a_table_without_paths_of_this_machine():

@@ -2,7 +2,7 @@
 
 const FINE = 8; // The paper has so many dots along each pixel of a picture, so that strokes get soft edges.
 const MOST_BYTES = 20e6;
-const MOST_PIXELS = 8000;
+const MOST_PIXELS = 8000; // of a side
 const MOST_LABELS = 26; // that the search for the closest fake tries; otherwise only the one that is judged
 const thousands = (number) => number.toLocaleString("en");
 
@@ -131,22 +131,24 @@ const Eye = {
 
   /** Put a file on the paper. Returns what is wrong with it, if anything is. */
   async tryFile(file) {
-    const ask = "choose a PNG, JPEG, GIF or WebP";
+    const choose = "choose a PNG, JPEG, GIF or WebP";
+    const shrink = "make it smaller first";
     if (file.size > MOST_BYTES) {
-      return `${file.name} has ${Math.round(file.size / 1e6)} MB, and this page takes at most ${MOST_BYTES / 1e6}: make it smaller first.`;
+      const size = `${Math.round(file.size / 1e6)} MB`;
+      return `${file.name} has ${size}, and this page takes at most ${MOST_BYTES / 1e6}: ${shrink}.`;
     }
-    const size = pictureSize(new DataView(await file.arrayBuffer()));
-    if (!size) return `${file.name} is no picture that this page can read: ${ask}.`;
-    const [width, height] = size;
-    if (Math.max(width, height) > MOST_PIXELS) {
-      return `${file.name} is ${thousands(width)} × ${thousands(height)} pixels, and this page takes at most ${thousands(MOST_PIXELS)} on a side: make it smaller first.`;
+    const sides = pictureSize(new DataView(await file.arrayBuffer()));
+    if (!sides) return `${file.name} is no picture that this page can read: ${choose}.`;
+    if (Math.max(...sides) > MOST_PIXELS) {
+      const size = `${sides.map(thousands).join(" × ")} pixels`;
+      return `${file.name} is ${size}, and this page takes at most ${thousands(MOST_PIXELS)} on a side: ${shrink}.`;
     }
     try {
       const image = await createImageBitmap(file);
       this.put(image, { smooth: true });
       image.close();
     } catch {
-      return `${file.name} is damaged, so it cannot be shown: ${ask}.`;
+      return `${file.name} is damaged, so it cannot be shown: ${choose}.`;
     }
   },
 

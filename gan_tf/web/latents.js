@@ -157,7 +157,12 @@ function eigenvectors(matrix) {
   for (let round = 0; round < 30; round++) {
     let beside = 0;
     let all = 0;
-    for (let i = 0; i < size; i++) for (let j = 0; j < size; j++) [beside, all] = [beside + (i === j ? 0 : a[i][j] ** 2), all + a[i][j] ** 2];
+    for (let i = 0; i < size; i++) {
+      for (let j = 0; j < size; j++) {
+        all += a[i][j] ** 2;
+        if (i !== j) beside += a[i][j] ** 2;
+      }
+    }
     if (beside <= 1e-24 * all) break;
     for (let p = 0; p < size; p++) {
       for (let q = p + 1; q < size; q++) {

@@ -98,9 +98,12 @@ const Learned = {
     const capital = (text) => text[0].toUpperCase() + text.slice(1);
     if (found.length) return found.map(capital).join(" ");
     if (epoch < 3) return "Too early to say: a verdict rests on three epochs.";
-    const [real, fake, spread] = ["accuracy_real", "accuracy_fake", "spread"].map((name) => run.history[name][epoch - 1]);
+    const columns = ["accuracy_real", "accuracy_fake", "spread"];
+    const [real, fake, spread] = columns.map((name) => run.history[name][epoch - 1]);
+    if ([real, fake, spread].includes(null)) return "The numbers are no longer finite: the run has diverged.";
     const percent = (share) => `${Math.round(100 * share)}%`;
-    return `All well. The discriminator is right about ${percent(real)} of real images and ${percent(fake)} of fakes; two fakes are ${spread.toFixed(2)} times as far apart as two real images.`;
+    const right = `The discriminator is right about ${percent(real)} of real images and ${percent(fake)} of fakes`;
+    return `All well. ${right}; two fakes are ${spread.toFixed(2)} times as far apart as two real images.`;
   },
 
   /* ---- Curves ---- */
@@ -116,12 +119,14 @@ const Learned = {
 
   drawPanel(title, columns) {
     const scaled = (value) => (title === LOGARITHMIC ? Math.log10(Math.max(value, 1e-9)) : value);
-    const bands = [...new Set(columns.map((name) => run.healthy[name]).filter(Boolean).map(String))].map((text) => text.split(",").map(Number));
+    // Each healthy range once, though several columns share it.
+    const ranges = columns.filter((name) => name in run.healthy).map((name) => run.healthy[name]);
+    const bands = new Map(ranges.map((range) => [String(range), range])).values();
     const levels = title === "loss" ? run.chance : title.startsWith("probability") ? [0.5] : [];
     const finite = columns.flatMap((name) => run.history[name]).filter((value) => value !== null);
     const all = [...finite, ...levels].map(scaled);
     const shares = /^(probability|accuracy)/.test(title);
-    let [low, high] = shares ? [0, 1] : [Math.min(...all), Math.max(...all)];
+    let [low, high] = shares || !all.length ? [0, 1] : [Math.min(...all), Math.max(...all)];
     if (high === low) [low, high] = [low - 1, high + 1];
     const y = (value) => 100 - (100 * (Math.min(high, Math.max(low, scaled(value))) - low)) / (high - low);
     const part = (name, attributes) => {
@@ -129,12 +134,15 @@ const Learned = {
       for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
       return element;
     };
-    const svg = part("svg", { viewBox: `0 0 ${this.epochs} 100`, preserveAspectRatio: "none", role: "img", "aria-label": `${title} over ${this.epochs} epochs` });
+    const svg = part("svg", { viewBox: `0 0 ${this.epochs} 100`, preserveAspectRatio: "none", role: "img" });
+    svg.setAttribute("aria-label", `${title} over ${this.epochs} epochs`);
     for (const [from, to] of bands) {
       svg.append(part("rect", { class: "band", x: 0, width: this.epochs, y: y(to), height: Math.max(0, y(from) - y(to)) }));
     }
     svg.append(part("line", { class: "base", x1: 0, x2: this.epochs, y1: 100, y2: 100 }));
-    for (const level of levels) svg.append(part("line", { class: "chance", x1: 0, x2: this.epochs, y1: y(level), y2: y(level) }));
+    for (const level of levels) {
+      svg.append(part("line", { class: "chance", x1: 0, x2: this.epochs, y1: y(level), y2: y(level) }));
+    }
     columns.forEach((name, i) => {
       const points = run.history[name].map((value, epoch) => (value === null ? "" : `${epoch + 1},${y(value)}`));
       svg.append(part("polyline", { class: `line c${i}`, points: points.join(" ") }));
@@ -150,7 +158,8 @@ const Learned = {
     this.curves.push({ cursor, values });
     const help = make("span", { className: "help", textContent: HELP[title] ?? "" });
     const limit = (value) => String(Number((title === LOGARITHMIC ? 10 ** value : value).toPrecision(3)));
-    const axis = make("div", { className: "axis", "aria-hidden": "true" }, make("span", { textContent: limit(high) }), make("span", { textContent: limit(low) }));
+    const limits = [high, low].map((value) => make("span", { textContent: limit(value) }));
+    const axis = make("div", { className: "axis", "aria-hidden": "true" }, ...limits);
     const chart = make("div", { className: "chart" }, svg, axis);
     chart.onpointerdown = chart.onpointermove = (event) => {
       if (!event.buttons) return;
@@ -185,16 +194,20 @@ const Learned = {
   /* ---- Tables ---- */
 
   drawTables() {
-    const row = (cells, properties = {}) =>
-      make("tr", properties, ...cells.map((text, i) => make(i ? "td" : "th", i ? { textContent: text } : { textContent: text, scope: "row" })));
-    const head = (cells) => make("thead", {}, make("tr", {}, ...cells.map((text) => make("th", { textContent: text, scope: "col" }))));
-    const table = (caption, titles, rows) =>
-      make("div", { className: "scroll" }, make("table", {}, make("caption", { textContent: caption }), head(titles), make("tbody", {}, ...rows)));
+    const cell = (text, tag, properties) => make(tag, { textContent: text, ...properties });
+    const row = ([first, ...rest], properties = {}) =>
+      make("tr", properties, cell(first, "th", { scope: "row" }), ...rest.map((text) => cell(text, "td")));
+    const head = (cells) => make("thead", {}, make("tr", {}, ...cells.map((text) => cell(text, "th", { scope: "col" }))));
+    const table = (caption, titles, rows) => {
+      const body = make("tbody", {}, ...rows);
+      return make("div", { className: "scroll" }, make("table", {}, cell(caption, "caption"), head(titles), body));
+    };
     if (run.measures) {
       const { about, rows, labels } = run.measures;
       const minus = (cells) => cells.map((text) => text.replace(/^-(?=\d)/, "−"));
       const floor = "The floor is what new real images get: a perfect generator reaches it.";
-      const tables = [table(`${about} ${floor}`, ["measure", "fakes", "floor", "good"], rows.map((cells) => row(minus(cells))))];
+      const body = rows.map((cells) => row(minus(cells)));
+      const tables = [table(`${about} ${floor}`, ["measure", "fakes", "floor", "good"], body)];
       if (labels.length) {
         const titles = ["label", "drawn as asked / real", "Frechet distance / floor", "coverage / floor"];
         tables.push(table("Each label by itself.", titles, labels.map((cells) => row(cells))));
@@ -202,7 +215,8 @@ const Learned = {
       $("measures").replaceChildren(...tables);
     } else {
       const command = make("code", { textContent: "python -m gan_tf.evaluate RUN" });
-      const text = make("p", { className: "help" }, "Nobody has measured this run yet. ", command, ", and then this page again, puts its measures and their floors here.");
+      const how = ", and then this page again, puts its measures and their floors here.";
+      const text = make("p", { className: "help" }, "Nobody has measured this run yet. ", command, how);
       $("measures").replaceChildren(text);
     }
     const groups = [...new Set(run.config.map(({ group }) => group))];

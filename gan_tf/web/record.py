@@ -19,6 +19,7 @@ from gan_tf.run.folder import Run, telling_epochs
 
 GRIDS = 6  # Sample grids in the page. More would make it larger, and hardly tell more.
 QUALITY = 75  # Of the grids' JPEGs, in percent.
+WATCHED = ("d_loss", "g_loss", "accuracy_real", "accuracy_fake", "spread")  # Columns that every verdict looks at.
 GAP = 2  # White pixels between the images of a sample grid.
 
 
@@ -65,10 +66,15 @@ def significant(value: float) -> float | None:
 
 
 def verdicts(history: History, config: Config) -> list[list[str]]:
-    """The sentences of `diagnose` after each epoch, and after epoch 0, of which it says nothing."""
+    """The sentences of `diagnose` after each epoch, and after epoch 0, of which it says nothing. It says nothing either
+    once a number is not finite: no threshold holds for that."""
     epochs = len(history.get("epoch", ()))
-    past = ({name: values[:epoch] for name, values in history.items()} for epoch in range(epochs + 1))
-    return [list(diagnose(part, config).values()) for part in past]
+    found = []
+    for epoch in range(epochs + 1):
+        past = {name: values[:epoch] for name, values in history.items()}
+        finite = all(np.isfinite(past[name]).all() for name in WATCHED if epoch)
+        found.append(list(diagnose(past, config).values()) if finite else [])
+    return found
 
 
 def sampled_epochs(run: Run, epochs: int) -> list[int]:

@@ -47,7 +47,8 @@ function readAddress() {
 }
 
 $("chooser").hidden = RUNS.length < 2;
-fillSelect($("run"), RUNS.map(({ name }) => name)); // prettier-ignore
+const names = RUNS.map(({ name }) => name);
+fillSelect($("run"), names);
 $("run").onchange = () => openRun(Number($("run").value));
 for (const name of Object.keys(TABS)) $(`tab-${name}`).onclick = () => openTab(name);
 $("tabs").onkeydown = (event) => {

@@ -129,7 +129,7 @@ const Walk = {
   /** The point at share t of the way along all stops and back to the first: along the line and back, or around the
    * square. It slows down at each stop. */
   along(t) {
-    const corners = this.count() === 2 ? [[0, 0], [1, 0]] : [[0, 0], [1, 0], [1, 1], [0, 1]]; // prettier-ignore
+    const corners = this.count() === 2 ? [[0, 0], [1, 0]] : [[0, 0], [1, 0], [1, 1], [0, 1]];
     const at = t * corners.length;
     const [from, to] = [corners[Math.floor(at) % corners.length], corners[(Math.floor(at) + 1) % corners.length]];
     const linear = at % 1;

@@ -15,8 +15,12 @@ onmessage = async ({ data }) => {
   if (task === "load") {
     const { generator, discriminator } = data;
     players[run] = Promise.all([Network.decode(generator), discriminator && Network.decode(discriminator)]);
-    // Out of the promise, so that the page hears of it.
-    players[run].catch((error) => setTimeout(() => { throw error; })); // prettier-ignore
+    players[run].catch((error) => {
+      // Thrown outside of the promise, so that the page hears of it.
+      setTimeout(() => {
+        throw error;
+      });
+    });
     return;
   }
   if (task === "stop") {

@@ -656,7 +656,7 @@ def test_config_and_measures_are_tables(open_page):
 
 @pytest.fixture(scope="module")
 def strange(tmp_path_factory) -> Path:
-    """A page of four runs: a hostile label, a critic's loss with minibatch deviation, and two that never trained."""
+    """A page of three runs: a hostile label; a critic with minibatch deviation; one of 128 pixels that diverged."""
     from gan_tf.web.build import make_page
     from tests.web.runs import make_run
 
@@ -666,6 +666,11 @@ def strange(tmp_path_factory) -> Path:
         make_run(folder / "critic", loss="wasserstein", minibatch_std=True, seed=1),
         make_run(folder / "large", size=128, channels=3, labels=tuple(map(str, range(12))), seed=2),
     ]
+    # The last run diverged.
+    runs[2].history_csv.write_text(
+        "epoch,d_loss,g_loss,accuracy_real,accuracy_fake,spread\n"
+        "1,1,1,0.7,0.7,0.9\n2,1,1,0.7,0.7,0.9\n3,nan,nan,nan,nan,nan\n"
+    )
     page = folder / "page.html"
     page.write_text(make_page([run.folder for run in runs])[0], encoding="utf-8")
     return page
@@ -693,6 +698,8 @@ def test_the_chooser_opens_another_run(open_file, strange):
     assert page.locator("#grid .tile").count() == 24
     until(page, all_drawn("#grid"), 60)
     assert pixels_of(page, "#grid canvas").shape == (128, 128, 3)
+    page.locator("#tab-learned").click()
+    assert "diverged" in page.locator("#health").text_content()
     page.locator("#run").select_option(label="critic")
     page.locator("#tab-eye").click()
     until(page, "/[0-9]/.test($('logit').textContent)")
