@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from gan_tf import evaluate, generate, train
+from gan_tf import evaluate, generate, page, train
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "notebooks"))
 import make
@@ -24,7 +24,7 @@ PAGES = [
     ROOT / "pretrained" / "README.md",
     *sorted(ROOT.glob("docs/*.md")),
 ]
-COMMANDS = {"train": train, "generate": generate, "evaluate": evaluate}
+COMMANDS = {"train": train, "generate": generate, "evaluate": evaluate, "page": page}
 each_page = pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 
 

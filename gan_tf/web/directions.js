@@ -143,7 +143,7 @@ const Directions = {
       $("second-label").value = this.labels.second;
       [...$("second-label").options].forEach((option, i) => (option.disabled = i === this.labels.first));
       $("share").value = Math.round(100 * this.labels.share);
-      $("share-value").textContent = `${Math.round(100 * this.labels.share)}% ${run.labels[this.labels.second]}`;
+      $("share-value").textContent = `${Math.round(100 * this.labels.share)}% “${run.labels[this.labels.second]}”`;
     }
     if (numbers) {
       const latent = this.latent(this.base.latent);

@@ -421,7 +421,7 @@ def test_labels_are_chosen_and_mixed(open_page):
     assert page.evaluate("Directions.mixture()") == [0, 0, 0.5, 0, 0.5, 0]
     page.get_by_label("Share", exact=True).fill("25")
     assert page.evaluate("Directions.mixture()") == [0, 0, 0.25, 0, 0.75, 0]
-    assert page.locator("#share-value").text_content() == "25% fox"
+    assert page.locator("#share-value").text_content() == "25% \u201cfox\u201d"
     buttons.get_by_role("button", name="fox").click()  # A label is not mixed with itself.
     assert page.evaluate("Directions.mixture()[2]") == 0.75
     assert page.evaluate("Directions.labels.second !== Directions.labels.first")
