@@ -166,13 +166,13 @@ class Request:
 class Interpolation(Request):
     """`count` images on the way from one image of a request to another, both included."""
 
-    ends: tuple[int, int] = (0, 1)  # numbers of images in the request, from 0
+    ends: Sequence[int] = (0, 1)  # numbers of two images in the request, from 0
 
     def inputs(self) -> Iterator[np.ndarray]:
         """The generator's inputs, in one batch of float32 (count, latent_dim + classes)."""
         found, begin = {}, 0
-        asked = {name: value for name, value in vars(self).items() if name != "ends"}
-        for batch in Request(**asked | {"count": max(self.ends) + 1}).inputs():
+        count = max(self.ends) + 1
+        for batch in Request(self.generator, count, self.seed, self.shares, self.labels, self.truncation).inputs():
             found |= {end: batch[end - begin] for end in self.ends if begin <= end < begin + len(batch)}
             begin += len(batch)
         a, b = (found[end].astype(float) for end in self.ends)
@@ -203,7 +203,8 @@ def between(a: np.ndarray, b: np.ndarray, t: np.ndarray, size: int) -> np.ndarra
 
 def slerp(a: np.ndarray, b: np.ndarray, t: np.ndarray) -> np.ndarray:
     """The points (steps, d) on the arc from `a` to `b`, (d,) each, at the shares `t` (steps, 1) of its length."""
-    angle = np.arccos(np.clip(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)), -1, 1))
+    lengths = np.linalg.norm(a) * np.linalg.norm(b)
+    angle = np.arccos(np.clip(a @ b / lengths, -1, 1)) if lengths else 0.0
     if angle < 1e-6:
         return np.broadcast_to(a, (len(t), len(a)))
     return (np.sin((1 - t) * angle) * a + np.sin(t * angle) * b) / np.sin(angle)
@@ -281,25 +282,23 @@ def make_request(options: Options) -> Request:
     classes = run.read_classes()
     labels = find_labels(options.label, list(classes), options.run)
     default = 64 if len(labels) < 2 else 1 if options.out.suffix in ANIMATIONS else 8
-    request = Request(
-        run.load_generator(), options.count or default, options.seed, list(classes.values()), labels, options.truncation
-    )
+    count, shares, generator = options.count or default, list(classes.values()), run.load_generator()
     if options.interpolate:
         # An animation makes its own steps from end to end.
         count = 2 if options.out.suffix in ANIMATIONS else options.count or 8
-        return Interpolation(**vars(request) | {"count": count}, ends=options.interpolate)
-    return request
+        return Interpolation(generator, count, options.seed, shares, labels, options.truncation, options.interpolate)
+    return Request(generator, count, options.seed, shares, labels, options.truncation)
 
 
-def write_projection(options: Options) -> "Projection":
-    """Find the image that is nearest to a picture, write it and return it. Raises InputError."""
+def write_projection(options: Options, path: Path) -> "Projection":
+    """Find the image that is nearest to the picture at `path`, write both and return it. Raises InputError."""
     from gan_tf.common.files import atomic_write
     from gan_tf.projection import project, read_picture
     from gan_tf.run import plots
 
     request = make_request(options)
     candidates = dataclasses.replace(request, count=-(-CANDIDATES // max(1, len(request.labels)))).inputs()
-    picture = read_picture(options.project, request.generator.output_shape[1:])
+    picture = read_picture(path, request.generator.output_shape[1:])
     found = project(request.generator, picture, candidates, request.latent_dim)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(options.out) as temporary:
@@ -339,7 +338,7 @@ def main(argv: list[str] | None = None) -> None:
         options = parse(sys.argv[1:] if argv is None else argv)
         try:
             if options.project:
-                found = write_projection(options)
+                found = write_projection(options, options.project)
                 print(
                     f"{options.out}: {options.project} and the nearest image, {found.error:.1f} grey levels away (root "
                     f"mean square). The nearest of {CANDIDATES} random ones is {found.first_error:.1f} away."

@@ -270,6 +270,11 @@ def test_truncation_shortens_latents_and_keeps_labels(told, tmp_path):
     np.testing.assert_array_equal(sample(Run(told).load_generator(), inputs), images)
 
 
+def test_a_truncation_to_nothing_gives_one_image_also_in_a_walk(folder, tmp_path):
+    images, _ = arrays(run(folder, tmp_path / "a.npz", "--truncation", "0", "--interpolate", "0", "1"))
+    np.testing.assert_array_equal(images, images[:1].repeat(8, axis=0))
+
+
 def test_an_interpolation_goes_from_one_numbered_image_to_another(told, tmp_path, monkeypatch):
     monkeypatch.setattr(generate, "MAX_BATCH", 4)  # The ends are in different batches.
     labels, latents, images = labels_of(run(told, tmp_path / "a.npz", "--count", "10", "--seed", "5"))
