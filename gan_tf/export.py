@@ -93,8 +93,8 @@ def write_page(folder: Path, run: "Run") -> str | None:
     """Write the run's page into `folder`. Returns the file's name, or None if this gan_tf makes no pages."""
     if not importlib.util.find_spec("gan_tf.page"):
         return None
-    page = importlib.import_module("gan_tf.page")
-    page.main([str(run.folder), "--out", str(folder / "page.html")])
+    page, _ = importlib.import_module("gan_tf.web.build").make_page((run.folder,))
+    (folder / "page.html").write_text(page, encoding="utf-8", newline="\n")
     return "page.html"
 
 

@@ -264,17 +264,16 @@ def test_the_hubs_folder_tells_no_folder_of_this_machine(tmp_path, no_pages):
 
 
 def test_the_page_is_attached_if_this_gan_tf_makes_pages(runs, tmp_path, monkeypatch):
-    class Page:
+    class Build:
         @staticmethod
-        def main(argv):
-            folder, option, out = argv
-            assert (folder, option) == (str(runs["grey"].folder), "--out")
-            Path(out).write_text("<!doctype html>")
+        def make_page(folders):
+            assert folders == (runs["grey"].folder,)
+            return "<!doctype html>", []
 
-    monkeypatch.setitem(sys.modules, "gan_tf.page", Page)
+    monkeypatch.setitem(sys.modules, "gan_tf.web.build", Build)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: True)
     card = write_card(runs["grey"], tmp_path / "with")
-    assert (tmp_path / "with" / "page.html").exists() and "[page.html](page.html)" in card
+    assert (tmp_path / "with" / "page.html").read_text() == "<!doctype html>" and "[page.html](page.html)" in card
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert "page.html" not in write_card(runs["grey"], tmp_path / "without")
     assert {path.name for path in (tmp_path / "without").iterdir()} >= {"README.md", "config.json", "fakes.png"}
