@@ -135,6 +135,15 @@ def check_available(to: str) -> None:
         )
 
 
+def check_python(to: str) -> None:
+    """Raise InputError if the format's converter does not run on this Python."""
+    # Its function get_environment_setup fails there: exec("del tensorflow") no longer sees what another exec imported.
+    if to == "openvino" and sys.version_info >= (3, 13):
+        raise InputError(
+            "--to openvino needs Python 3.10 to 3.12: the converter of OpenVINO (tried: 2026.4.1) fails on Python 3.13."
+        )
+
+
 def load_float32(run: "Run") -> "keras.Sequential":
     """The run's generator, computing in float32. Raises InputError."""
     from gan_tf.models import to_float32
@@ -168,6 +177,7 @@ def export(options: Options) -> None:
     """Run the command. Raises InputError."""
     from gan_tf.common.files import atomic_write
 
+    check_python(options.to)
     check_available(options.to)
     format = FORMATS[options.to]
     out = options.out or options.run / format.name

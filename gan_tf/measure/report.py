@@ -273,7 +273,7 @@ def show(values: np.ndarray) -> str:
 
 
 def show_mean(mean: float, spread: float | None) -> str:
-    """The same of a mean and a standard deviation, such as `summary` returns; the mean alone if there is no spread."""
+    """The same from the two numbers that `summary` keeps."""
     if spread is None:
         return f"{mean:.3g}"
     decimals = int(np.clip(-np.floor(np.log10(max(spread, 1e-9))), 0, 4))
@@ -424,9 +424,9 @@ MEASURES = {
 }
 
 
-def title_of(measure: str) -> tuple[str, str]:
-    """The title of a measure and its good value."""
-    kind, _, side = measure.partition("_") if measure.startswith("pyramid") else (measure, "", "")
+def title_and_good_value(name: str) -> tuple[str, str]:
+    """What people call a measure, and which values of it are good."""
+    kind, _, side = name.partition("_") if name.startswith("pyramid") else (name, "", "")
     title, good = MEASURES[kind]
     return title.format(f"{side}x{side}"), good
 
@@ -436,7 +436,7 @@ def table(rows: Mapping[str, Scores]) -> list[str]:
     titles = [f"{name} (floor: a perfect generator)" if name == FLOOR else name for name in rows]
     lines = [f"| measure | {' | '.join(titles)} | good |", "|---" * (len(rows) + 2) + "|"]
     for name in rows[FLOOR]:
-        title, good = title_of(name)
+        title, good = title_and_good_value(name)
         cells = [f"{scores[name].mean():.1%}" if name == "accuracy" else show(scores[name]) for scores in rows.values()]
         lines.append(f"| {title} | {' | '.join(cells)} | {good} |")
         if name == "frechet_distance":

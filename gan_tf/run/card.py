@@ -127,7 +127,7 @@ def measures(metrics: Mapping[str, Any]) -> str:
     both = [metrics["evaluation"][name] for name in ("fakes", report.FLOOR)]
     lines = ["| measure | this generator | floor | good |", "|---|---|---|---|"]
     for name in both[0]:
-        title, good = report.title_of(name)
+        title, good = report.title_and_good_value(name)
         cells = [
             f"{found[name]['mean']:.1%}" if name == "accuracy" else report.show_mean(**found[name]) for found in both
         ]
