@@ -269,10 +269,13 @@ def collect(found) -> Scores:
 
 def show(values: np.ndarray) -> str:
     """The mean over the splits and their standard deviation to one digit, such as '0.25 ± 0.01'."""
-    mean = values.mean()
-    if len(values) < 2:
+    return show_mean(values.mean(), values.std(ddof=1) if len(values) > 1 else None)
+
+
+def show_mean(mean: float, spread: float | None) -> str:
+    """The same from the two numbers that `summary` keeps."""
+    if spread is None:
         return f"{mean:.3g}"
-    spread = values.std(ddof=1)
     decimals = int(np.clip(-np.floor(np.log10(max(spread, 1e-9))), 0, 4))
     return f"{mean:,.{decimals}f} ± {spread:,.{decimals}f}"
 
@@ -421,15 +424,21 @@ MEASURES = {
 }
 
 
+def title_and_good_value(name: str) -> tuple[str, str]:
+    """What people call a measure, and which values of it are good."""
+    kind, _, side = name.partition("_") if name.startswith("pyramid") else (name, "", "")
+    title, good = MEASURES[kind]
+    return title.format(f"{side}x{side}"), good
+
+
 def table(rows: Mapping[str, Scores]) -> list[str]:
     """Markdown with a column for each of `rows` and a line for each measure. One of `rows` is FLOOR."""
     titles = [f"{name} (floor: a perfect generator)" if name == FLOOR else name for name in rows]
     lines = [f"| measure | {' | '.join(titles)} | good |", "|---" * (len(rows) + 2) + "|"]
     for name in rows[FLOOR]:
-        kind, _, side = name.partition("_") if name.startswith("pyramid") else (name, "", "")
-        title, good = MEASURES[kind]
+        title, good = title_and_good_value(name)
         cells = [f"{scores[name].mean():.1%}" if name == "accuracy" else show(scores[name]) for scores in rows.values()]
-        lines.append(f"| {title.format(f'{side}x{side}')} | {' | '.join(cells)} | {good} |")
+        lines.append(f"| {title} | {' | '.join(cells)} | {good} |")
         if name == "frechet_distance":
             cells = [show(of_floor(scores, rows[FLOOR], name)) for scores in rows.values()]
             lines.append(f"| times its floor | {' | '.join(cells)} | 1 |")
