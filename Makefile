@@ -8,7 +8,7 @@ else
 BIN := .venv/bin
 endif
 
-.PHONY: train test test-all notebooks pretrained bench clean
+.PHONY: train test test-all notebooks pretrained site bench clean
 
 train: .venv/installed
 	$(BIN)/python -m gan_tf.train --dataset mnist --digit 5
@@ -35,6 +35,11 @@ notebooks: .venv/installed
 # The generators in pretrained/, anew. Put MNIST and Fashion-MNIST into data/ first.
 pretrained: .venv/installed
 	$(BIN)/python pretrained/make.py
+
+# docs/, anew: the gallery, a page for each generator in pretrained/, and the playground.
+site: .venv/installed
+	$(BIN)/python docs/playground/build.py
+	$(BIN)/python docs/gallery/build.py
 
 bench: .venv/installed
 	$(BIN)/python benchmarks/mnist_five.py

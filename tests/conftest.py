@@ -20,6 +20,7 @@ LONGEST = (
     "test_health.py",
     "test_evaluate.py",
     "test_features.py",
+    "test_page.py",
 )
 
 

@@ -227,13 +227,22 @@ class Run:
                 f"{self.folder} has no generator.keras yet: finish the run with python -m gan_tf.train --resume "
                 f"{self.folder}"
             )
-        try:
-            return keras.models.load_model(path, compile=False, safe_mode=True)
-        except Exception as error:  # Keras raises nearly every type for a file that it cannot read.
-            raise InputError(
-                f"{path} cannot be opened by Keras {keras.__version__}: it {saved_by(path)}; install that version "
-                "of Keras or a newer one, or train the run again."
-            ) from error
+        return load_model(path)
+
+    def load_discriminator(self) -> keras.Model | None:
+        """The discriminator, or None if the folder has none. Raises InputError as `load_generator` does."""
+        return load_model(self.discriminator_keras) if self.discriminator_keras.exists() else None
+
+
+def load_model(path: Path) -> keras.Model:
+    """The Keras model in a .keras file. Raises InputError, with both versions if Keras's is the reason."""
+    try:
+        return keras.models.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Keras raises nearly every type for a file that it cannot read.
+        raise InputError(
+            f"{path} cannot be opened by Keras {keras.__version__}: it {saved_by(path)}; install that version "
+            "of Keras or a newer one, or train the run again."
+        ) from error
 
 
 def telling_epochs(epochs: int, count: int) -> np.ndarray:

@@ -3,69 +3,25 @@
 It needs Playwright's Python package and a Chromium on the PATH; `playwright install` is not needed.
 """
 
-import importlib.util
+import functools
 import json
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.web.browser import CHROMIUM, launch
+from tests.web.browser import NEEDS_BROWSER, until
 
 SOURCES = Path(__file__).parents[2] / "docs" / "playground"
 PAGE = SOURCES.parent / "playground.html"
-playwright_is_there = importlib.util.find_spec("playwright") is not None
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not playwright_is_there, reason="Playwright is not installed: pip install playwright"),
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on the PATH"),
-]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as driver:
-        browser = launch(driver)
-        yield browser
-        browser.close()
+pytestmark = NEEDS_BROWSER
 
 
 @pytest.fixture
-def open_page(browser):
-    """Opens the playground. Fails the test if the page logs an error or asks for anything but itself."""
-    contexts, problems = [], []
-
-    def open_page(address: str = "", width: int = 1400, height: int = 900, **options):
-        context = browser.new_context(viewport={"width": width, "height": height}, **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: problems.append(message.text) if message.type != "log" else None)
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on(
-            "request",
-            lambda request: None if request.url.startswith((PAGE.as_uri(), "data:")) else problems.append(request.url),
-        )
-        page.goto(PAGE.as_uri() + address)
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert problems == []
-
-
-def until(page, condition: str, seconds: float = 30) -> None:
-    """Wait for a condition in the page. Playwright's own waiting needs eval, which the page forbids."""
-    for _ in range(int(seconds * 10)):
-        if page.evaluate(condition):
-            return
-        page.wait_for_timeout(100)
-    raise AssertionError(f"still false after {seconds} s: {condition}")
+def open_page(open_file):
+    """Opens the playground."""
+    return functools.partial(open_file, PAGE)
 
 
 def test_it_plays_when_opened_and_pauses(open_page):

@@ -1,0 +1,167 @@
+"""What the page tells about a run beside its networks: how it learned, its config and its measures."""
+
+import base64
+import io
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from gan_tf.common.errors import InputError
+from gan_tf.common.options import annotations
+from gan_tf.config import GROUPS, Config, is_path
+from gan_tf.losses import LOSSES, chance_losses
+from gan_tf.measure import report
+from gan_tf.measure.health import HEALTHY, History, diagnose
+from gan_tf.run import plots
+from gan_tf.run.folder import Run, telling_epochs
+
+GRIDS = 6  # Sample grids in the page. More would make it larger, and hardly tell more.
+QUALITY = 75  # Of the grids' JPEGs, in percent.
+WATCHED = ("d_loss", "g_loss", "accuracy_real", "accuracy_fake", "spread")  # Columns that every verdict looks at.
+GAP = 2  # White pixels between the images of a sample grid.
+
+
+def record(run: Run) -> dict[str, Any]:
+    """What the page needs of a run's folder except its networks, for JSON. Raises InputError for a damaged file."""
+    config, facts = run.read_config()
+    history = read(run.history_csv, run.read_history)
+    height, width, channels = facts["data"]["shape"]
+    epochs = len(history.get("epoch", ()))
+    return {
+        "name": run.folder.resolve().name,
+        "about": f"It learned from {facts['data']['images']:,} images of {facts['data']['name']}: {height}x{width} "
+        f"pixels, {'grey' if channels == 1 else 'in colour'}.",
+        "latents": config.latent_dim,
+        "labels": list(facts["data"]["classes"]),
+        "shares": list(facts["data"]["classes"].values()),
+        "threshold": LOSSES[config.loss].has_threshold,
+        "batch": config.minibatch_std,
+        "history": {name: [significant(value) for value in values] for name, values in history.items()},
+        "panels": plots.PANELS,
+        "healthy": HEALTHY,
+        "chance": [significant(loss) for loss in chance_losses(config.loss)],
+        "verdicts": read(run.history_csv, lambda: verdicts(history, config)),
+        "samples": [sample(run, epoch) for epoch in sampled_epochs(run, epochs)],
+        "config": config_table(config),
+        "measures": read(run.metrics_json, lambda: measures(run.read_metrics())),
+    }
+
+
+Content = TypeVar("Content")
+
+
+def read(path: Path, reader: Callable[[], Content]) -> Content:
+    """What `reader` reads of `path`. Raises InputError if it cannot be read."""
+    try:
+        return reader()
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{path} cannot be read ({error}): it is not as gan_tf wrote it.") from error
+
+
+def significant(value: float) -> float | None:
+    """Four digits of a number; None if it is not finite, which JSON cannot say."""
+    return float(f"{value:.4g}") if np.isfinite(value) else None
+
+
+def verdicts(history: History, config: Config) -> list[list[str]]:
+    """The sentences of `diagnose` after each epoch, and after epoch 0, of which it says nothing. It says nothing either
+    once a number is not finite: no threshold holds for that."""
+    epochs = len(history.get("epoch", ()))
+    found = []
+    for epoch in range(epochs + 1):
+        past = {name: values[:epoch] for name, values in history.items()}
+        finite = all(np.isfinite(past[name]).all() for name in WATCHED if epoch)
+        found.append(list(diagnose(past, config).values()) if finite else [])
+    return found
+
+
+def sampled_epochs(run: Run, epochs: int) -> list[int]:
+    """The epochs up to `epochs` whose sample grids the page shows: at most GRIDS of those that are there."""
+    there = np.array([epoch for epoch in range(epochs + 1) if run.sample_png(epoch).exists()])
+    if len(there) <= GRIDS:
+        return there.tolist()
+    return there[np.unique(np.searchsorted(there, telling_epochs(there[-1], GRIDS - 1)))].tolist()
+
+
+def sample(run: Run, epoch: int) -> dict[str, Any]:
+    """A sample grid in the size that the generator drew, without gaps, as JPEG."""
+    path = run.sample_png(epoch)
+    height, width, _ = run.read_config()[1]["data"]["shape"]
+    tiles = read(path, lambda: without_gaps(plots.open_png(path), height, width))
+    encoded = io.BytesIO()
+    plots.to_pillow(tiles).save(encoded, format="JPEG", quality=QUALITY, optimize=True)
+    jpeg = base64.b64encode(encoded.getvalue()).decode()
+    return {"epoch": epoch, "rows": len(tiles) // height, "columns": tiles.shape[1] // width, "jpeg": jpeg}
+
+
+def without_gaps(grid: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The images of a picture that `plots.grid` made, each pixel once and without gaps: uint8 (rows * height,
+    columns * width, channels). Raises ValueError for a picture of another size."""
+    scale = plots.display_scale(max(height, width))
+    step_y, step_x = height * scale + GAP, width * scale + GAP
+    rows, rest_y = divmod(grid.shape[0] - GAP, step_y)
+    columns, rest_x = divmod(grid.shape[1] - GAP, step_x)
+    if rest_y or rest_x or not rows * columns:
+        raise ValueError(f"{grid.shape[1]}x{grid.shape[0]} pixels are no grid of images of {width}x{height}")
+    cells = grid[GAP:, GAP:].reshape(rows, step_y, columns, step_x, -1)
+    images = cells[:, : height * scale : scale, :, : width * scale : scale]
+    return images.reshape(rows * height, columns * width, -1)
+
+
+def config_table(config: Config) -> list[dict[str, Any]]:
+    """Every option under its heading of --help, as text, and whether it differs from the default."""
+    usual, table = Config(), []
+    for group, options in GROUPS.items():
+        for name in annotations(options):
+            value = getattr(config, name)
+            if name == "data_dir":  # A path on somebody's machine.
+                continue
+            if name == "dataset" and is_path(value):
+                value = Path(value).name
+            entry = {"group": group, "option": f"--{name.replace('_', '-')}", "value": show(value)}
+            table.append({**entry, "changed": value != getattr(usual, name)})
+    return table
+
+
+def show(value: Any) -> str:
+    """An option's value as people write it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return " ".join(value) if isinstance(value, tuple) else str(value or (0 if value == 0 else ""))
+
+
+def measures(found: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What `evaluate` stored, as text for two tables; None before it ran."""
+    if "evaluation" not in found:
+        return None
+    fakes, floor = found["evaluation"]["fakes"], found["evaluation"][report.FLOOR]
+    rows = []
+    for name in floor:
+        title, good = report.title_and_good_value(name)
+        rows.append([title, mean(name, fakes[name]), mean(name, floor[name]), good])
+    return {
+        "about": f"{found['images']:,} fakes against as many real images. Features: {found['features']['name']}.",
+        "rows": rows,
+        "labels": [
+            [label, *(pair(scores.get(measure), form) for measure, form in CLASS_MEASURES.items())]
+            for label, scores in found.get("labels", {}).items()
+        ],
+    }
+
+
+def mean(name: str, score: Mapping[str, float | None]) -> str:
+    """A measure's mean over the splits, with its standard deviation."""
+    assert score["mean"] is not None
+    return f"{score['mean']:.1%}" if name == "accuracy" else report.show_mean(score["mean"], score["spread"])
+
+
+CLASS_MEASURES = {"as_asked": ".1%", "frechet_distance": ".3g", "coverage": ".2f"}  # And how they are shown.
+
+
+def pair(values: tuple[float, float] | None, form: str) -> str:
+    """A measure of one label and its floor."""
+    return " / ".join(format(value, form) for value in values) if values else "-"
