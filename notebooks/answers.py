@@ -6,7 +6,9 @@ import numpy as np
 from sklearn.datasets import make_moons
 
 import failures
-from gan_tf.data import registry
+from gan_tf import load_pretrained
+from gan_tf.data import creatures, registry
+from gan_tf.gan import sample, with_labels
 from gan_tf.notebook import SMOKE, Exercise, Exercises, Prediction
 
 
@@ -221,4 +223,79 @@ WHEN_GANS_FAIL = Exercises(
     },
 )
 
-CHAPTERS = {"00_two_players": TWO_PLAYERS, "06_when_gans_fail": WHEN_GANS_FAIL}
+
+def takes_away(answer) -> bool:
+    """Whether `answer(vector, other)` is the part of a vector that is at a right angle to another."""
+    pairs = np.random.default_rng(0).standard_normal((5, 2, 8))
+    rests = [v - (v @ o) / (o @ o) * o for v, o in pairs]
+    return np.allclose([answer(v, o) for v, o in pairs], rests, atol=1e-4)
+
+
+def is_cat_like_the_rabbit(found) -> bool:
+    """Whether latents and error, from `invert`, are those of a cat that is close to the first given rabbit."""
+    latents, error = found
+    params = creatures.parameters(2000, seed=7)
+    rabbit = creatures.draw(params[params["species"] == 5][:1], 64)[0]
+    inputs = with_labels(np.asarray(latents)[np.newaxis], np.array([1]), 6)
+    difference = sample(load_pretrained("creatures"), inputs)[0] - rabbit.astype(float)
+    actual = np.sqrt(np.mean(difference**2))
+    # The error is that before the last step and before rounding. Smoke mode hardly takes any.
+    return abs(actual - error) < 3 if not SMOKE else np.shape(latents) == (128,)
+
+
+LATENT_SPACE = Exercises(
+    predictions={
+        1: Prediction(
+            "How long is the middle of two latent vectors, compared with a latent vector?",
+            (
+                "As long: it is a latent vector like any other.",
+                "Shorter, by a factor of about 0.7, nearly always.",
+                "Sometimes shorter and sometimes longer.",
+            ),
+        ),
+        2: Prediction(
+            "All latent vectors are multiplied by 0.7. What happens to precision (do fakes look real?) and recall (is"
+            " every kind of real picture drawn?)",
+            (
+                "Both fall.",
+                "Precision rises, recall falls.",
+                "Precision falls, recall rises.",
+            ),
+        ),
+        3: Prediction(
+            "The directions come from one matrix alone: no picture, no label. What will they change?",
+            (
+                "A bit of everything, with no meaning that one could name.",
+                "Things with a name, such as tilt, colour or eyes, some of them mixed.",
+                "Exactly one thing each, as the eigenvectors are at right angles.",
+            ),
+        ),
+    },
+    exercises={
+        1: Exercise(
+            right=1 / math.sqrt(3),
+            hint="the variance of a mean of three independent numbers is a third of that of one.",
+            solution="answer = 1 / np.sqrt(3)",
+        ),
+        2: Exercise(
+            right=takes_away,
+            hint="the part of v along o is (v @ o) / (o @ o) times o. Take it away. `answer` is a function.",
+            solution="def answer(vector, other):\n    return vector - (vector @ other) / (other @ other) * other",
+        ),
+        3: Exercise(
+            right="B",
+            hint="compare the two eigenvalues, and draw it.",
+            solution='small = draw(FEW + 3.5 * DIRECTIONS[-1], np.arange(8) % 6)\nanswer = "B"',
+        ),
+        4: Exercise(
+            right=is_cat_like_the_rabbit,
+            hint="`invert` takes a picture and a species, and a cat is species 1. `answer` is all that it returns.",
+            solution="answer = invert(GIVEN[0], 1)",
+        ),
+    },
+)
+CHAPTERS = {
+    "00_two_players": TWO_PLAYERS,
+    "06_when_gans_fail": WHEN_GANS_FAIL,
+    "09_latent_space": LATENT_SPACE,
+}

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
@@ -157,6 +158,28 @@ def test_wrong_diagnoses_get_a_hint(number, wrong, capsys):
     asked.check(number, wrong)
     printed = capsys.readouterr().out
     assert printed.startswith("Not yet: ") and asked.exercises[number].hint in printed
+
+
+@pytest.mark.parametrize(
+    ("number", "wrong"), [(1, 1 / 3), (2, lambda v, o: v), (2, lambda v, o: v - o), (2, 1.0), (3, "A"), (4, 5.0)]
+)
+def test_wrong_answers_about_latent_vectors_get_a_hint(number, wrong, capsys):
+    asked = answers.LATENT_SPACE
+    asked.check(number, wrong)
+    printed = capsys.readouterr().out
+    assert printed.startswith("Not yet: ") and asked.exercises[number].hint in printed
+
+
+def test_latents_of_a_rabbit_are_no_cat(monkeypatch):
+    """The error must be that of the picture which the latents give as a cat."""
+    monkeypatch.setattr(answers, "SMOKE", False)
+    latents, rows = np.zeros(128), answers.creatures.parameters(2000, seed=7)
+    rabbit = answers.creatures.draw(rows[rows["species"] == 5][:1], 64)[0]
+    inputs = answers.with_labels(latents[np.newaxis], np.array([1]), 6)
+    cat = answers.sample(answers.load_pretrained("creatures"), inputs)[0]
+    error = np.sqrt(np.mean((cat - rabbit.astype(float)) ** 2))
+    assert answers.is_cat_like_the_rabbit((latents, error))
+    assert not answers.is_cat_like_the_rabbit((latents, error - 5))
 
 
 def test_each_mystery_has_the_verdict_of_its_fault():
