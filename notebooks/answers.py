@@ -200,7 +200,7 @@ WHEN_GANS_FAIL = Exercises(
             right="ABFCDE",
             hint=(
                 "A leaves a leap in a loss. B ends with a discriminator's loss near 0, C with none of its fakes"
-                " recognised, so its loss stays above 1.39. D jumps, E pulls the two shares apart."
+                " recognised, so its loss stays above 1.39. D leaves blobs, and losses that go up and down. E pulls the two shares apart."
             ),
             solution='answer = "ABFCDE"',
         ),

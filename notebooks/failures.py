@@ -288,7 +288,7 @@ MYSTERIES = {
         "d_learning_rate": 1e-5,
         "width": 48,
     },
-    5: {"dataset": "mnist", "label": "5", "beta_1": 0.9, "ema": 0.98},
+    5: {"dataset": "mnist", "label": "5", "beta_1": 0.9, "ema": 0.98, "seed": 2},
     6: {
         "dataset": "digits",
         "label": "4",
