@@ -361,4 +361,5 @@ FROM_SKETCH_TO_CREATURE = Exercises(
 CHAPTERS = {
     "00_two_players": TWO_PLAYERS,
     "04_draw_me_a_seven": DRAW_ME_A_SEVEN,
+    "05_your_own_pictures": YOUR_OWN_PICTURES,
 }

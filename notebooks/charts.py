@@ -52,7 +52,7 @@ def show_film(
     if film.shape[-1] == 1:
         film &= 0xF0
     else:
-        film = plots.to_pillow(film).quantize(64, dither=Image.Dither.NONE)
+        film = plots.to_pillow(film).quantize(256, dither=Image.Dither.NONE)
         film = np.asarray(film.convert("RGB"))
     pictures = np.split(film, len(frames))
     nb.show(plots.encode_animation(pictures, ".gif", seconds, hold), alt)
@@ -96,7 +96,7 @@ def show_facing(
         axes.errorbar(counts, 100 * shares, 200 * errors, **style)
     axes.axhline(100 * threshold, color="black", linestyle="--", label="the limit")
     axes.axhline(50, color=GREY, linestyle=":", label="guessing")
-    axes.set(xscale="log", xlabel="pictures looked at (logarithmic)")
+    axes.set(xscale="log", ylim=(30, 105), xlabel="pictures looked at (logarithmic)")
     axes.set(ylabel="told from their mirror images (%)")
     axes.legend(fontsize="small")
     nb.show(canvas, alt)
