@@ -362,4 +362,5 @@ CHAPTERS = {
     "00_two_players": TWO_PLAYERS,
     "04_draw_me_a_seven": DRAW_ME_A_SEVEN,
     "05_your_own_pictures": YOUR_OWN_PICTURES,
+    "10_from_sketch_to_creature": FROM_SKETCH_TO_CREATURE,
 }
