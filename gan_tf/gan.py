@@ -228,7 +228,7 @@ class GAN(keras.Model):
                 reals = flip(reals, tf.random.fold_in(seed, FLIPS))
             # The tape records how the fakes were made, so that they serve both players and are drawn once.
             with tf.GradientTape() as drawing:
-                fakes = self.generator(tf.concat([self.latents(size, update), asked], axis=1), training=True)
+                fakes = self.generator(self.generator_inputs(reals, asked, seed), training=True)
             d_step = self.discriminator_step(reals, fakes, asked, seed)
         g_step = self.generator_step(reals, fakes, asked, drawing, seed)
         self.update_average()
@@ -322,9 +322,12 @@ class GAN(keras.Model):
         """The seed (2,) of the discriminator update with this number within the step."""
         return tf.stack([tf.constant(self.seed, tf.int64), self.step * self.d_steps + update])
 
-    def latents(self, count: int | tf.Tensor, update: int) -> tf.Tensor:
-        """Latents (count, latent_dim) from N(0, 1) for one update."""
-        return tf.random.stateless_normal((count, self.latent_dim), self.step_seed(update))
+    def generator_inputs(self, reals: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """What the generator draws a fake from beside each of the reals: latents from N(0, 1), each followed by its
+        one-hot label, (N, latent_dim + classes). A subclass that conditions on a picture takes it from the reals
+        instead, as image-to-image GANs do (Isola et al. 2017, arXiv:1611.07004)."""
+        count = reals.shape[0] or tf.shape(reals)[0]
+        return tf.concat([tf.random.stateless_normal((count, self.latent_dim), seed), labels], axis=1)
 
     def update_average(self) -> None:
         """average <- ema * average + (1 - ema) * weights, with batch normalisation's statistics (Karras et al. 2018,
@@ -360,8 +363,7 @@ class GAN(keras.Model):
         # Counts down from -1, so that validation never shares a seed with training.
         seed = tf.stack([tf.constant(self.seed, tf.int64), -1 - self.validation_step])
         self.validation_step.assign_add(1)
-        latents = tf.random.stateless_normal((tf.shape(reals)[0], self.latent_dim), seed)
-        fakes = self.ema_generator(tf.concat([latents, labels], axis=1), training=False)
+        fakes = self.ema_generator(self.generator_inputs(reals, labels, seed), training=False)
         self.trackers["D(x)"].update_state(tf.sigmoid(self.judge(reals, labels, training=False)))
         for metric in self.validation_metrics:
             metric.update_state(reals, fakes)

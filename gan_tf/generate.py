@@ -9,6 +9,10 @@ A .gif or .mp4 is a walk through latent space from one image to the next.
 A .npz has the arrays images (uint8) and inputs (float32) that made them.
 
 For a conditional run, --label 7 draws sevens, and --label all every label.
+
+--interpolate 3 17 goes from image 3 to image 17.
+
+--project picture.png draws the image that is nearest to a picture.
 """
 
 import dataclasses
@@ -22,14 +26,25 @@ import numpy as np
 import tyro
 
 from gan_tf.common.errors import InputError, exit_on_input_error
-from gan_tf.common.options import Checked, at_least, optional, parse_options
+from gan_tf.common.options import Checked, Must, at_least, optional, parse_options
 
 if TYPE_CHECKING:
     import keras
 
+    from gan_tf.projection import Projection
+
 MAX_GRID = 2**28  # Bytes of pixels in a grid that image viewers still open.
 MAX_BATCH = 4096  # Images held in memory at once.
 ANIMATIONS = (".gif", ".mp4")
+CANDIDATES = 256  # Fakes among which a projection looks for its starts.
+
+Ends = Annotated[
+    tuple[int, ...],
+    Must(
+        "two different whole numbers from 0 to 999999",
+        lambda ends: len({*ends}) == len(ends) == 2 and all(0 <= end < 10**6 for end in ends),
+    ),
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,11 +55,22 @@ class Options(Checked):
     """What to draw, if the run is conditional: labels, or all. A grid has a row for each, and each column is one latent
     drawn as each label. An animation walks from label to label and keeps the latent."""
     count: Annotated[
-        Annotated[int, at_least(1)] | None, optional("INT", "64; of several labels 8, or for a walk 1")
+        Annotated[int, at_least(1)] | None,
+        optional("INT", "64; of several labels 8, or for a walk 1; with --interpolate 8"),
     ] = None
     """How many images to draw, of each label if there is --label. A .gif or .mp4 walks through so many."""
     seed: Annotated[int, at_least(0)] = 0
     """The seed of the latents. The same seed gives the same images; with a smaller --count, the first of them."""
+    truncation: Annotated[float, Must("a finite number of at least 0", lambda psi: 0 <= psi < np.inf)] = 1.0
+    """Multiply the latents by this. Below 1, images vary less (Brock et al. 2018); chapter 8 measures what that
+    costs."""
+    interpolate: Annotated[Ends | None, optional("A B", "none")] = None
+    """Draw the way from image A to image B. These are images of this --seed and --label, numbered from 0, row by row in
+    a grid, as --individual numbers its files. An animation goes there and back."""
+    project: Annotated[Path | None, optional("PICTURE", "none")] = None
+    """Find the image that is nearest to this picture, which must have the generator's size, and draw both side by side,
+    the picture on the left. An .npz has the image and the inputs that make it. A conditional run tries labels as often
+    as they are in the data, or only those of --label."""
     out: Annotated[Path, tyro.conf.arg(metavar="NAME.{png,gif,mp4,npz}")] = Path("fakes.png")
     """The file to write. An existing file is replaced."""
     individual: bool = False
@@ -56,6 +82,28 @@ class Options(Checked):
             self.reject("out", "a name that ends in .png (a grid), .npz (arrays), .gif or .mp4 (animations)")
         if self.individual and self.out.suffix != ".png":
             raise InputError("--individual writes .png files: give --out a name that ends in .png.")
+        if self.interpolate and (len(self.label) > 1 or self.label == ("all",)):
+            raise InputError(
+                "--interpolate takes one --label at most: --label 3 8 --out walk.gif walks between labels."
+            )
+        if self.interpolate and self.count and self.out.suffix in ANIMATIONS:
+            raise InputError("--count does nothing for an animation of --interpolate: leave it out.")
+        if self.project:
+            self.check_projection()
+
+    def check_projection(self) -> None:
+        """Raise InputError for options that mean nothing with --project."""
+        others = {
+            "--interpolate": self.interpolate,
+            "--count": self.count,
+            "--individual": self.individual,
+            "--truncation": self.truncation != 1,
+        }
+        for name, given in others.items():
+            if given:
+                raise InputError(f"{name} does nothing with --project, which draws one image: leave it out.")
+        if self.out.suffix in ANIMATIONS:
+            self.reject("out", "a name that ends in .png or .npz with --project")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +115,12 @@ class Request:
     seed: int = 0
     shares: Sequence[float] = ()  # how frequent each class is in the data; empty if the generator is not conditional
     labels: Sequence[int] = ()  # classes to draw; empty is any, as frequent as in the data
+    truncation: float = 1.0  # what latents are multiplied by
+
+    @property
+    def latent_dim(self) -> int:
+        """The numbers of a latent vector: those of an input without its label."""
+        return self.generator.input_shape[1] - len(self.shares)
 
     @property
     def total(self) -> int:
@@ -74,7 +128,7 @@ class Request:
         return self.count * max(1, len(self.labels))
 
     def latents(self) -> Iterator[np.ndarray]:
-        """`count` latent vectors from N(0, 1), in batches of float32 (n, latent_dim).
+        """`count` latent vectors from N(0, 1), multiplied by `truncation`, in batches of float32 (n, latent_dim).
 
         A batch is small enough for its images to fit into memory at any image size. The vectors do not depend on the
         batch size.
@@ -83,8 +137,8 @@ class Request:
         height, width, _ = self.generator.output_shape[1:]
         batch = max(1, min(MAX_BATCH, 2**24 // (height * width)))
         for begin in range(0, self.count, batch):
-            shape = min(batch, self.count - begin), self.generator.input_shape[1] - len(self.shares)
-            yield random.standard_normal(shape).astype(np.float32)
+            shape = min(batch, self.count - begin), self.latent_dim
+            yield (self.truncation * random.standard_normal(shape)).astype(np.float32)
 
     def inputs(self) -> Iterator[np.ndarray]:
         """The generator's inputs, in batches of float32 (n, latent_dim + classes): the same latents for each label."""
@@ -108,6 +162,23 @@ class Request:
         return (sample(self.generator, inputs) for inputs in self.inputs())
 
 
+@dataclasses.dataclass(frozen=True)
+class Interpolation(Request):
+    """`count` images on the way from one image of a request to another, both included."""
+
+    ends: Sequence[int] = (0, 1)  # numbers of two images in the request, from 0
+
+    def inputs(self) -> Iterator[np.ndarray]:
+        """The generator's inputs, in one batch of float32 (count, latent_dim + classes)."""
+        found, begin = {}, 0
+        count = max(self.ends) + 1
+        for batch in Request(self.generator, count, self.seed, self.shares, self.labels, self.truncation).inputs():
+            found |= {end: batch[end - begin] for end in self.ends if begin <= end < begin + len(batch)}
+            begin += len(batch)
+        a, b = (found[end].astype(float) for end in self.ends)
+        yield between(a, b, np.linspace(0, 1, self.count)[:, np.newaxis], self.latent_dim).astype(np.float32)
+
+
 def walk(request: Request, steps: int = 16) -> np.ndarray:
     """A closed walk through the images of a request: uint8 (total * steps, height, width, channels).
 
@@ -120,16 +191,20 @@ def walk(request: Request, steps: int = 16) -> np.ndarray:
     stops = np.concatenate(list(request.inputs())).astype(float)
     stops = np.concatenate([stops[i :: request.count] for i in range(request.count)])  # All labels of a latent.
     t = np.arange(steps)[:, np.newaxis] / steps
-    size, legs = stops.shape[1] - len(request.shares), []
-    for a, b in zip(stops, np.roll(stops, -1, axis=0), strict=True):
-        labels = (1 - t) * a[size:] + t * b[size:]
-        legs.append(np.concatenate([slerp(a[:size], b[:size], t), labels], axis=1))
-    return sample(request.generator, np.concatenate(legs))
+    ends = zip(stops, np.roll(stops, -1, axis=0), strict=True)
+    return sample(request.generator, np.concatenate([between(a, b, t, request.latent_dim) for a, b in ends]))
+
+
+def between(a: np.ndarray, b: np.ndarray, t: np.ndarray, size: int) -> np.ndarray:
+    """The inputs (steps, size + classes) from `a` to `b`, at the shares `t` (steps, 1) of the way: the latents, of
+    `size` numbers, on the arc between them, and the labels on a straight line."""
+    return np.concatenate([slerp(a[:size], b[:size], t), (1 - t) * a[size:] + t * b[size:]], axis=1)
 
 
 def slerp(a: np.ndarray, b: np.ndarray, t: np.ndarray) -> np.ndarray:
     """The points (steps, d) on the arc from `a` to `b`, (d,) each, at the shares `t` (steps, 1) of its length."""
-    angle = np.arccos(np.clip(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)), -1, 1))
+    lengths = np.linalg.norm(a) * np.linalg.norm(b)
+    angle = np.arccos(np.clip(a @ b / lengths, -1, 1)) if lengths else 0.0
     if angle < 1e-6:
         return np.broadcast_to(a, (len(t), len(a)))
     return (np.sin((1 - t) * angle) * a + np.sin(t * angle) * b) / np.sin(angle)
@@ -161,7 +236,8 @@ def write_grid(path: Path, request: Request) -> None:
         raise InputError(
             f"A grid of {request.total:,} images is too large for image viewers: use .npz or --individual."
         )
-    columns = request.count if len(request.labels) > 1 else None
+    in_a_row = len(request.labels) > 1 or isinstance(request, Interpolation)
+    columns = request.count if in_a_row else None
     plots.save_png(path, plots.grid(np.concatenate(list(request.images())), columns=columns))
 
 
@@ -206,7 +282,31 @@ def make_request(options: Options) -> Request:
     classes = run.read_classes()
     labels = find_labels(options.label, list(classes), options.run)
     default = 64 if len(labels) < 2 else 1 if options.out.suffix in ANIMATIONS else 8
-    return Request(run.load_generator(), options.count or default, options.seed, list(classes.values()), labels)
+    count, shares, generator = options.count or default, list(classes.values()), run.load_generator()
+    if options.interpolate:
+        # An animation makes its own steps from end to end.
+        count = 2 if options.out.suffix in ANIMATIONS else options.count or 8
+        return Interpolation(generator, count, options.seed, shares, labels, options.truncation, options.interpolate)
+    return Request(generator, count, options.seed, shares, labels, options.truncation)
+
+
+def write_projection(options: Options, path: Path) -> "Projection":
+    """Find the image that is nearest to the picture at `path`, write both and return it. Raises InputError."""
+    from gan_tf.common.files import atomic_write
+    from gan_tf.projection import project, read_picture
+    from gan_tf.run import plots
+
+    request = make_request(options)
+    candidates = dataclasses.replace(request, count=-(-CANDIDATES // max(1, len(request.labels)))).inputs()
+    picture = read_picture(path, request.generator.output_shape[1:])
+    found = project(request.generator, picture, candidates, request.latent_dim)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(options.out) as temporary:
+        if options.out.suffix == ".npz":
+            np.savez(temporary, images=found.image, inputs=found.inputs)
+        else:
+            plots.save_png(temporary, plots.grid(np.concatenate([picture, found.image]), columns=2))
+    return found
 
 
 def write(options: Options) -> Request:
@@ -237,6 +337,13 @@ def main(argv: list[str] | None = None) -> None:
     with exit_on_input_error():
         options = parse(sys.argv[1:] if argv is None else argv)
         try:
+            if options.project:
+                found = write_projection(options, options.project)
+                print(
+                    f"{options.out}: {options.project} and the nearest image, {found.error:.1f} grey levels away (root "
+                    f"mean square). The nearest of {CANDIDATES} random ones is {found.first_error:.1f} away."
+                )
+                return
             drawn = write(options)
         except OSError as error:
             raise InputError(f"{options.out} could not be written ({error.strerror or error}).") from error

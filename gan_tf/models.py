@@ -212,3 +212,12 @@ def to_plain(model: keras.Sequential) -> keras.Sequential:
         else:
             plain.add(layer)
     return plain
+
+
+def to_float32(model: keras.Sequential) -> keras.Sequential:
+    """A copy of `model` with the same weights that computes in float32, whatever its precision was. Its input is named
+    "inputs"."""
+    copies = [type(layer).from_config({**layer.get_config(), "dtype": "float32"}) for layer in model.layers]
+    copy = keras.Sequential([keras.Input(model.input_shape[1:], name="inputs"), *copies], name=model.name)
+    copy.set_weights(model.get_weights())
+    return copy

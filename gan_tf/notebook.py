@@ -1,11 +1,15 @@
 """Display helpers for the notebooks: source code, pictures, computed sentences, and checks of answers."""
 
 import base64
+import contextlib
 import dataclasses
 import inspect
 import io
 import logging
 import os
+import re
+import shlex
+import sys
 import textwrap
 import time
 from collections.abc import Callable, Sequence
@@ -82,6 +86,46 @@ def source(*things) -> None:
         code = textwrap.dedent(inspect.getsource(thing))
         path = Path(inspect.getfile(thing)).relative_to(root).as_posix()
         say(f"From `{path}`:\n\n```python\n{code.rstrip()}\n```")
+
+
+class Lines(io.TextIOBase):
+    """A text stream that prints whole lines, as a terminal would leave them, with some folders' names shortened.
+
+    Of a line that a progress bar rewrote, only the last version is kept, and none if it was the bar itself.
+    """
+
+    def __init__(self, short: dict[str, str]):
+        super().__init__()
+        self.out, self.short, self.rest = sys.stdout, short, ""
+
+    def write(self, text: str) -> int:
+        *lines, self.rest = (self.rest + text).split("\n")
+        for line in lines:
+            line = re.split(r"[\r\b]", line)[-1]
+            for folder, name in self.short.items():
+                line = line.replace(folder, name)
+            if "\u2501" not in line:  # Keras's bar is drawn with this.
+                print(line, file=self.out, flush=True)
+        return len(text)
+
+
+def command(main: Callable[[list[str]], None], arguments: str, folder: str | Path) -> None:
+    """Run a command as in a terminal whose current folder is `folder`, and show it with the lines that it prints.
+
+    `main` is the command's function, such as `gan_tf.train.main`. `folder` is left out of what is printed.
+    """
+    here, there = Path.cwd(), Path(folder).resolve()
+    print(f"$ python -m {main.__module__} {arguments}\n")
+    lines = Lines({f"{there}{os.sep}": "", f"{folder}{os.sep}": "", f"{there}": "."})
+    os.chdir(there)
+    try:
+        with contextlib.redirect_stdout(lines), contextlib.redirect_stderr(lines):
+            main(shlex.split(arguments))
+    except SystemExit as error:  # A command ends with a sentence for the user.
+        if error.code:
+            print(error.code, file=lines)
+    finally:
+        os.chdir(here)
 
 
 class Picture:

@@ -3,8 +3,15 @@
 import math
 
 import numpy as np
+from keras import layers
 from sklearn.datasets import make_moons
+from sklearn.linear_model import LogisticRegression
 
+import failures
+from gan_tf import load_pretrained
+from gan_tf.data import creatures, registry
+from gan_tf.data.grey import read_digits
+from gan_tf.gan import inputs_of_each_class, sample, with_labels
 from gan_tf.notebook import SMOKE, Exercise, Exercises, Prediction
 
 
@@ -93,4 +100,471 @@ TWO_PLAYERS = Exercises(
         ),
     },
 )
-CHAPTERS = {"00_two_players": TWO_PLAYERS}
+
+
+def cured(story) -> bool:
+    """Whether a run ended well: no verdict, not stopped, and fakes that differ."""
+    # Smoke mode trains too little to tell.
+    return SMOKE or (
+        not story.verdicts and not story.stopped and story.history["spread"][-1] > 0.5
+    )
+
+
+def cures_the_unfair_game(story) -> bool:
+    """Whether exercise 3's run kept the loss and the learning rates, and ended well."""
+    config = story.config
+    unfair = (config.loss, config.learning_rate, config.d_learning_rate) == (
+        "minimax",
+        2e-4,
+        4e-3,
+    )
+    return unfair and cured(story)
+
+
+def cures_the_mysteries(cures) -> bool:
+    """Whether the runs to cure are those that failed, and each ends well with its changes."""
+    failed = {
+        number
+        for number in failures.MYSTERIES
+        if failures.read_mystery(number).verdicts
+    }
+    if {*cures} != failed:
+        return False
+    configs = {
+        number: failures.mystery_config(number, **changes)
+        for number, changes in cures.items()
+    }
+    if any(
+        config == failures.mystery_config(number) for number, config in configs.items()
+    ):
+        return False
+    # Smoke mode has no time for five trainings.
+    return SMOKE or all(
+        cured(failures.train(config, registry.load(config)))
+        for config in configs.values()
+    )
+
+
+WHEN_GANS_FAIL = Exercises(
+    predictions={
+        1: Prediction(
+            "The discriminator is slow, the generator hasty. What will the fakes do?",
+            (
+                "Spread over all eight clouds, only more slowly.",
+                "Gather in one cloud and stay there.",
+                "Gather in one cloud, leave together, and gather in the next.",
+            ),
+        ),
+        2: Prediction(
+            "The generator draws good fives. Its discriminator stops learning. What happens to the fives?",
+            (
+                "They stay good: nothing pushes the generator away.",
+                "They become better fives, since the generator can catch up.",
+                "They become something that is no five at all.",
+            ),
+        ),
+        3: Prediction(
+            "The discriminator is soon sure about every fake. What does the generator's gradient do?",
+            (
+                "It grows: a bad forger has much to learn.",
+                "It vanishes, and the fakes stay as they are.",
+                "It jumps up and down.",
+            ),
+        ),
+        4: Prediction(
+            "Untrained generators: which grids are left after the mean over 2x2 pixels?",
+            (
+                "None.",
+                "Period 2 is gone, period 4 stays.",
+                "Both become weaker by the same factor.",
+            ),
+        ),
+    },
+    exercises={
+        1: Exercise(
+            right=math.sqrt(1.25),
+            hint="put both steps into the sum of squares. The mixed terms cancel, and a factor is left.",
+            solution="# (theta + h psi)^2 + (psi - h theta)^2 = (1 + h^2) (theta^2 + psi^2)\nanswer = np.sqrt(1 + 0.5**2)",
+        ),
+        2: Exercise(
+            right=2 / 3,
+            hint="two fakes are the same picture with a certain probability, and then their distance is 0.",
+            solution="# The second fake differs from the first with the probability 2/3.\nanswer = 2 / 3",
+        ),
+        3: Exercise(
+            right=cures_the_unfair_game,
+            hint=(
+                "the discriminator is too steep. Which penalty makes it flat around real pictures? `answer` is what"
+                " `train` returns, with the loss and the rates of UNFAIR."
+            ),
+            solution="answer = train(**UNFAIR, r1=10.0)",
+        ),
+        4: Exercise(
+            right="ABFCDE",
+            hint=(
+                "A leaves a leap in a loss. B ends with a discriminator's loss near 0, C with none of its fakes"
+                " recognised, so its loss stays above 1.39. D leaves blobs, and losses that go up and down. E pulls the two shares apart."
+            ),
+            solution='answer = "ABFCDE"',
+        ),
+        5: Exercise(
+            right=cures_the_mysteries,
+            hint=(
+                "give a change for each run that had a fault, and for no other. Undo the one option that caused it; for"
+                " too few pictures, take more of them, or augment them."
+            ),
+            solution=(
+                "answer = {\n"
+                '    1: {"learning_rate": 0.002},\n'
+                '    2: {"loss": "non-saturating", "learning_rate": 0.002, "d_learning_rate": None},\n'
+                '    4: {"d_learning_rate": None, "learning_rate": 0.002},\n'
+                '    5: {"beta_1": 0.0},\n'
+                '    6: {"dataset": "mnist"},\n'
+                "}"
+            ),
+        ),
+    },
+)
+
+
+def takes_away(answer) -> bool:
+    """Whether `answer(vector, other)` is the part of a vector that is at a right angle to another."""
+    pairs = np.random.default_rng(0).standard_normal((5, 2, 8))
+    rests = [v - (v @ o) / (o @ o) * o for v, o in pairs]
+    return np.allclose([answer(v, o) for v, o in pairs], rests, atol=1e-4)
+
+
+def is_cat_like_the_rabbit(found) -> bool:
+    """Whether latents and error, from `invert`, are those of a cat that is close to the first given rabbit."""
+    latents, error = found
+    params = creatures.parameters(2000, seed=7)
+    rabbit = creatures.draw(params[params["species"] == 5][:1], 64)[0]
+    inputs = with_labels(np.asarray(latents)[np.newaxis], np.array([1]), 6)
+    difference = sample(load_pretrained("creatures"), inputs)[0] - rabbit.astype(float)
+    actual = np.sqrt(np.mean(difference**2))
+    # The error is that before the last step and before rounding. Smoke mode hardly takes any.
+    return abs(actual - error) < 3 if not SMOKE else np.shape(latents) == (128,)
+
+
+LATENT_SPACE = Exercises(
+    predictions={
+        1: Prediction(
+            "How long is the middle of two latent vectors, compared with a latent vector?",
+            (
+                "As long: it is a latent vector like any other.",
+                "Shorter, by a factor of about 0.7, nearly always.",
+                "Sometimes shorter and sometimes longer.",
+            ),
+        ),
+        2: Prediction(
+            "All latent vectors are multiplied by 0.7. What happens to precision (do fakes look real?) and recall (is"
+            " every kind of real picture drawn?)",
+            (
+                "Both fall.",
+                "Precision rises, recall falls.",
+                "Precision falls, recall rises.",
+            ),
+        ),
+        3: Prediction(
+            "The directions come from one matrix alone: no picture, no label. What will they change?",
+            (
+                "A bit of everything, with no meaning that one could name.",
+                "Things with a name, such as tilt, colour or eyes, some of them mixed.",
+                "Exactly one thing each, as the eigenvectors are at right angles.",
+            ),
+        ),
+    },
+    exercises={
+        1: Exercise(
+            right=1 / math.sqrt(3),
+            hint="the variance of a mean of three independent numbers is a third of that of one.",
+            solution="answer = 1 / np.sqrt(3)",
+        ),
+        2: Exercise(
+            right=takes_away,
+            hint="the part of v along o is (v @ o) / (o @ o) times o. Take it away. `answer` is a function.",
+            solution="def answer(vector, other):\n    return vector - (vector @ other) / (other @ other) * other",
+        ),
+        3: Exercise(
+            right="B",
+            hint="compare the two eigenvalues, and draw it.",
+            solution='small = draw(FEW + 3.5 * DIRECTIONS[-1], np.arange(8) % 6)\nanswer = "B"',
+        ),
+        4: Exercise(
+            right=is_cat_like_the_rabbit,
+            hint="`invert` takes a picture and a species, and a cat is species 1. `answer` is all that it returns.",
+            solution="answer = invert(GIVEN[0], 1)",
+        ),
+    },
+)
+
+
+def first_layer(answer) -> bool:
+    """Whether answer(W, z, y) is [z, one-hot y] W."""
+    random = np.random.default_rng(0)
+    weights, latents = random.normal(size=(9, 4)), random.normal(size=(3, 5))
+    one_hot = np.eye(4)
+    return all(
+        np.allclose(
+            answer(weights, latents, label),
+            np.concatenate([latents, np.tile(one_hot[label], (3, 1))], axis=1)
+            @ weights,
+        )
+        for label in range(4)
+    )
+
+
+def even_and_odd(players) -> bool:
+    """Whether a generator of two classes draws even digits as 0 and odd ones as 1. They are read by a classifier of
+    scikit-learn's digits, which is right about three quarters of MNIST's."""
+    if players.classes != 2:
+        return False
+    latents = np.random.default_rng(0).standard_normal((200, 64))
+    images, labels = read_digits()
+    reader = LogisticRegression(C=0.01, max_iter=300)
+    reader.fit(images.reshape(len(images), -1) / 255, labels % 2)
+    fakes = sample(players.average, inputs_of_each_class(latents, 2))
+    odd = reader.predict(fakes.reshape(len(fakes), -1) / 255).reshape(2, -1)
+    return SMOKE or odd[1].mean() - odd[0].mean() > 0.35
+
+
+def writes(answer) -> bool:
+    """Whether answer(text, writer) writes the digits of a text with one noise vector."""
+    writer = np.random.default_rng(0).standard_normal(64)
+    inputs = np.asarray(answer("90210", writer))
+    return np.allclose(
+        inputs, with_labels(np.tile(writer, (5, 1)), np.array([9, 0, 2, 1, 0]), 10)
+    )
+
+
+DRAW_ME_A_SEVEN = Exercises(
+    predictions={
+        1: Prediction(
+            "One noise vector is drawn as all ten digits. What do the ten images look like on the way?",
+            (
+                "Ten different digits from the start, blurred at first and then sharper.",
+                "Ten images that are nearly alike at first, and part ways later.",
+                "The easy digits appear first and the others stay noise until late.",
+            ),
+        ),
+        2: Prediction(
+            "After equally many steps, which fakes are nearer to real digits?",
+            (
+                "Those without labels: it is the easier task.",
+                "Those with labels: each class is an easier thing to draw.",
+                "Neither: labels only choose, they don't teach.",
+            ),
+        ),
+    },
+    exercises={
+        1: Exercise(
+            right=first_layer,
+            hint="split W into its first n rows and the rest. What does the single 1 do with the rest?",
+            solution=(
+                "# [z, e_y] W = z W[:n] + e_y W[n:], and e_y W[n:] is row y of W[n:].\n"
+                "def answer(W, z, y):\n    n = z.shape[1]\n    return z @ W[:n] + W[n + y]"
+            ),
+        ),
+        2: Exercise(
+            right="B",
+            hint="which of the two losses would get worse if the generator drew another digit than it was asked for?",
+            solution=(
+                "def blind(discriminator, images, labels):\n"
+                "    return discriminator(images, training=True)[:, 0]\n\n\n"
+                "blinded = Players(10)\n"
+                "train(blinded, judge=blind, steps=nb.quick(1500, 3))\n"
+                'print(as_asked(blinded.average).mean())  # About one in ten.\nanswer = "B"'
+            ),
+        ),
+        3: Exercise(
+            right=even_and_odd,
+            hint=(
+                "`Players(2)` and `train(..., labels=...)`. The remainder `digits.labels % 2` is 0 for even digits. If"
+                " the check isn't satisfied, train longer."
+            ),
+            solution=(
+                "answer = Players(2)\n"
+                "train(answer, labels=digits.labels % 2, steps=nb.quick(1500, 3))"
+            ),
+        ),
+        4: Exercise(
+            right=writes,
+            hint="repeat the writer for each character with `np.tile`, and turn each character into an integer.",
+            solution=(
+                "def answer(text, writer):\n"
+                "    latents = np.tile(writer, (len(text), 1))\n"
+                "    return with_labels(latents, [int(digit) for digit in text], 10)"
+            ),
+        ),
+    },
+)
+
+
+def cropped(answer) -> bool:
+    """Whether answer(w, h) is the share of an image that a square crop throws away."""
+    shapes = [(4000, 3000), (3000, 4000), (500, 500), (10, 1000)]
+    return np.allclose(
+        [answer(w, h) for w, h in shapes], [1 / 4, 1 / 4, 0, 1 - 10 / 1000]
+    )
+
+
+def owls_alone(run) -> bool:
+    """Whether a run learned the label owl only, for two epochs or more."""
+    config, _ = run.read_config()
+    epochs = len(run.read_history().get("epoch", ()))
+    return config.label == ("owl",) and (SMOKE or epochs >= 2)
+
+
+YOUR_OWN_PICTURES = Exercises(
+    predictions={
+        1: Prediction(
+            "Of the unusual files (the photo on its side, the cut-out, the grey scan), which will the loader use?",
+            (
+                "None: they differ from all the others.",
+                "All three, after making them like the others.",
+                "Only the grey scan: the others need a person.",
+            ),
+        ),
+        2: Prediction(
+            "How many pictures does the classifier need before you can trust its answer?",
+            ("About a dozen.", "A few hundred.", "Ten thousand."),
+        ),
+    },
+    exercises={
+        1: Exercise(
+            right=15,
+            hint="it is a share of the files that are different from each other: 400 minus the copies.",
+            solution="answer = 0.05 * (400 - 100)",
+        ),
+        2: Exercise(
+            right=cropped,
+            hint="the largest square in a picture has the shorter side. Divide its area by the picture's, and cancel.",
+            solution=(
+                "# The square has the area min(w, h)^2, the picture w h = min(w, h) max(w, h).\n"
+                "def answer(w, h):\n    return 1 - min(w, h) / max(w, h)"
+            ),
+        ),
+        3: Exercise(
+            right=100,
+            hint="solve 0.5 + 2 * 0.5 / sqrt(n) = 0.6 for n.",
+            solution="# 1 / sqrt(n) = 0.6 - 0.5\nanswer = 1 / (0.6 - 0.5) ** 2",
+        ),
+        4: Exercise(
+            right=owls_alone,
+            hint=(
+                "the command of cell two, with `--label owl` in place of `--conditional`, `--epochs 2` and `--run"
+                " runs/owls`; then `Run.open`."
+            ),
+            solution=(
+                'rounds = nb.quick("--epochs 2", "--epochs 1 --steps-per-epoch 2")\n'
+                "nb.command(\n"
+                "    train.main,\n"
+                '    f"--dataset pictures --image-size 32 --label owl {rounds} --run runs/owls",\n'
+                "    place.name,\n"
+                ")\n"
+                'answer = Run.open(Path(place.name, "runs/owls"))'
+            ),
+        ),
+    },
+)
+
+
+def receptive_field(answer) -> bool:
+    """Whether answer(stack) is the receptive field of a stack of convolutions (kernel, stride). 70 is that of Isola et
+    al. 2017."""
+    stacks = {
+        ((4, 2), (4, 2), (4, 1)): 22,
+        ((4, 2), (4, 2), (4, 2), (4, 1), (4, 1)): 70,
+        ((3, 1),): 3,
+        ((5, 3), (3, 2), (1, 1)): 11,
+    }
+    return all(answer(list(stack)) == seen for stack, seen in stacks.items())
+
+
+def no_skips(model) -> bool:
+    """Whether a model from sketches to pairs has no connection past its narrowest level, but for the sketch itself."""
+    joins = [layer for layer in model.layers if isinstance(layer, layers.Concatenate)]
+    sides = [layer.output.shape[1] for layer in model.layers]
+    return (
+        model.output_shape == (None, 64, 64, 6) and len(joins) == 1 and min(sides) == 4
+    )
+
+
+FROM_SKETCH_TO_CREATURE = Exercises(
+    predictions={
+        1: Prediction(
+            "On sketches that neither has seen, which generator's pixels are nearer to the truth?",
+            (
+                "The one trained with the distance alone.",
+                "The one trained with distance and game.",
+                "Both are equally near.",
+            ),
+        ),
+    },
+    exercises={
+        1: Exercise(
+            right=200,
+            hint=(
+                "move c up a little: the distance grows for all values below c and shrinks for those above. Where do the"
+                " two balance?"
+            ),
+            solution=(
+                "# Half of the probability on each side: the median. 45% lie below 200, and 80% at most 200.\n"
+                "values, shares = np.array([40, 200, 220]), np.array([0.45, 0.35, 0.2])\n"
+                "answer = values[np.searchsorted(np.cumsum(shares), 0.5)]"
+            ),
+        ),
+        2: Exercise(
+            right=receptive_field,
+            hint=(
+                "n neighbouring outputs of one layer see (n - 1) * stride + kernel neighbouring inputs. Begin with n = 1"
+                " at the last layer."
+            ),
+            solution=(
+                "def answer(stack):\n"
+                "    seen = 1\n"
+                "    for kernel, stride in reversed(stack):\n"
+                "        seen = (seen - 1) * stride + kernel\n"
+                "    return seen"
+            ),
+        ),
+        3: Exercise(
+            right="C",
+            hint="all colours are possible for the same grey sketch. What does exercise 1 say about the best answer?",
+            solution=(
+                "grey = PAIRS.copy()\n"
+                "grey[..., :3] = grey[..., :3].mean(axis=-1, keepdims=True)\n"
+                "blind = train(0.0, grey, epochs=1)\n"
+                'charts.show_rows({"grey": colour(blind, grey[:8, ..., :3])}, "Eight greyish heads")\n'
+                'answer = "C"'
+            ),
+        ),
+        4: Exercise(
+            right=no_skips,
+            hint="leave out the `Concatenate` on the way up, and keep the last one, which hands over the sketch.",
+            solution=(
+                "def hourglass():\n"
+                "    sketch = x = keras.Input((64, 64, 3))\n"
+                "    for filters in (32, 64, 128, 128):\n"
+                "        x = down(x, filters)\n"
+                "    for filters in (128, 64, 32, 16):\n"
+                "        x = up(x, filters)\n"
+                '    colours = layers.Conv2D(3, 3, padding="same", activation="tanh")(x)\n'
+                "    return keras.Model(sketch, layers.Concatenate()([sketch, colours]))\n\n\n"
+                "lost = train(0.0, generator=hourglass(), epochs=1)\n"
+                'charts.show_rows({"no skips": colour(lost, unseen)}, "Eight blurred heads without details")\n'
+                "answer = hourglass()  # What is lost: eyes, whiskers, every fine line."
+            ),
+        ),
+    },
+)
+
+
+CHAPTERS = {
+    "00_two_players": TWO_PLAYERS,
+    "04_draw_me_a_seven": DRAW_ME_A_SEVEN,
+    "05_your_own_pictures": YOUR_OWN_PICTURES,
+    "06_when_gans_fail": WHEN_GANS_FAIL,
+    "09_latent_space": LATENT_SPACE,
+    "10_from_sketch_to_creature": FROM_SKETCH_TO_CREATURE,
+}

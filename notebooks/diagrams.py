@@ -224,7 +224,93 @@ TWO_PLAYERS = Diagram(
         Text(16, 472, ("dashed: gradients,", "going back")),
     ),
 )
-DIAGRAMS = {"two_players": TWO_PLAYERS}
+
+
+def picks(x: float, y: float, asked: int) -> tuple[Box, ...]:
+    """A row of ten outputs, the asked one marked."""
+    return tuple(
+        Box(
+            x + 34 * i,
+            y,
+            30,
+            40,
+            (str(i),),
+            "orange" if i == asked else "ink",
+            i == asked,
+        )
+        for i in range(10)
+    )
+
+
+CONDITIONAL_PLAYERS = Diagram(
+    title=(
+        "Noise and a label, here seven, enter the generator, which makes a fake seven. The discriminator takes the fake,"
+        " or a real image with the same label, and gives ten logits, one per digit. The label picks the logit of seven,"
+        " which is the verdict: a real seven or not?"
+    ),
+    width=600,
+    height=560,
+    shapes=(
+        Box(16, 30, 130, 70, ("noise z",)),
+        Box(16, 140, 130, 80, ("label y", "seven"), "orange", True),
+        Box(16, 280, 150, 80, ("real image x", "with label y")),
+        Box(206, 60, 178, 100, ("Generator G", "the forger"), "ink", True),
+        Box(440, 70, 144, 80, ("fake seven", "G(z | y)")),
+        Box(250, 275, 334, 90, ("Discriminator D", "one logit per class"), "ink", True),
+        *picks(248, 412, 7),
+        Box(306, 496, 278, 52, ("a real seven or not?",)),
+        Arrow(((146, 65), (170, 65), (170, 95), (192, 95))),
+        Arrow(((146, 165), (176, 165), (176, 130), (192, 130)), "orange"),
+        Arrow(((384, 110), (426, 110))),
+        Arrow(((512, 150), (512, 261))),
+        Arrow(((166, 320), (236, 320))),
+        Arrow(((417, 365), (417, 398))),
+        Arrow(((81, 220), (81, 250), (206, 250), (206, 432), (234, 432)), "orange"),
+        Arrow(((501, 452), (501, 482)), "orange"),
+        Text(20, 420, ("The label picks", "the logit that", "counts."), "orange"),
+    ),
+)
+
+
+def u_net() -> tuple[Box | Arrow | Text, ...]:
+    """The shapes of the U-Net's diagram: a level a row, the way down on the left and the way up on the right."""
+    sizes = ("64 x 64", "32 x 32", "16 x 16", "8 x 8")
+    ways = (
+        ("sketch, 3", "32", "64", "128"),
+        ("creature, 3", "32", "64", "128"),
+    )
+    shapes: list[Box | Arrow | Text] = []
+    for level, size in enumerate(sizes):
+        y, inward = 24 + 112 * level, 24 * level
+        for x, last in ((16 + inward, ways[0][level]), (414 - inward, ways[1][level])):
+            edge = "ink" if level else "blue"
+            shapes.append(Box(x, y, 170, 68, (size, last), edge, level == 0))
+        shapes.append(Arrow(((186 + inward, y + 34), (400 - inward, y + 34)), "orange"))
+        x, below = 101 + inward, y + 112
+        shapes.append(Arrow(((x + 12, y + 68), (x + 12, below - 14))))
+        shapes.append(Arrow(((600 - x - 12, below), (600 - x - 12, y + 82))))
+    shapes.append(Box(172, 472, 256, 68, ("4 x 4", "128 channels")))
+    shapes.append(Text(300, 48, ("skip",), "orange", "middle"))
+    shapes.append(Text(20, 500, ("down: half the", "side at a time")))
+    shapes.append(Text(580, 500, ("up: twice the", "side at a time"), anchor="end"))
+    return tuple(shapes)
+
+
+U_NET = Diagram(
+    title=(
+        "A U: on the left, the sketch of 64 by 64 pixels is halved to 32, 16, 8 and 4, with 32, 64, 128 and 128 channels."
+        " On the right, it is doubled again up to the creature of 64 by 64 pixels. On each level, an orange arrow leads"
+        " straight from the left side to the right one: the skip connections."
+    ),
+    width=600,
+    height=560,
+    shapes=u_net(),
+)
+DIAGRAMS = {
+    "two_players": TWO_PLAYERS,
+    "conditional_players": CONDITIONAL_PLAYERS,
+    "unet": U_NET,
+}
 
 
 def main() -> None:

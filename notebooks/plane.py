@@ -87,14 +87,39 @@ def show_film(moments: Sequence[dict], reals: np.ndarray, alt: str) -> None:
     for moment in moments:
         canvas, axes = nb.figure(width=4.4, height=4.4)
         paint(axes, moment, reals, arrows=30)
-        canvas.set_dpi(80)
-        canvas.canvas.draw()
-        frames.append(np.asarray(canvas.canvas.buffer_rgba())[..., :3])
-    # Few colours make a small file. One palette for all frames keeps those of the field.
-    film = Image.fromarray(np.concatenate(frames))
-    film = film.quantize(96, dither=Image.Dither.NONE).convert("RGB")
-    frames = np.split(np.asarray(film), len(frames))
-    nb.show(plots.encode_animation(frames, ".gif", seconds=0.25, hold=2.0), alt)
+        frames.append(rasterise(canvas))
+    nb.show(film(frames, seconds=0.25), alt)
+
+
+def show_duel(
+    games: dict[str, Sequence[dict]], reals: np.ndarray, alt: str, last: int
+) -> None:
+    """The last moments of two games side by side, under their names, as an animated GIF."""
+    frames = []
+    for moments in zip(*(game[-last:] for game in games.values()), strict=True):
+        canvas, axes = nb.figure(2, width=3.2, height=3.3)
+        for panel, name, moment in zip(axes, games, moments, strict=True):
+            paint(panel, moment, reals, arrows=0)
+            panel.set(title=f"{name}, step {moment['step']:,}", xlabel="", ylabel="")
+            panel.set(xticks=[], yticks=[])
+            panel.axis("off")
+        frames.append(rasterise(canvas))
+    nb.show(film(frames, seconds=0.4), alt)
+
+
+def rasterise(canvas) -> np.ndarray:
+    """A figure as uint8 pixels (H, W, 3)."""
+    canvas.set_dpi(80)
+    canvas.canvas.draw()
+    return np.asarray(canvas.canvas.buffer_rgba())[..., :3]
+
+
+def film(frames: Sequence[np.ndarray], seconds: float) -> bytes:
+    """Frames (H, W, 3) as a GIF. Few colours make a small file; one palette for all frames keeps those of the field."""
+    pixels = Image.fromarray(np.concatenate(frames))
+    pixels = pixels.quantize(96, dither=Image.Dither.NONE).convert("RGB")
+    frames = np.split(np.asarray(pixels), len(frames))
+    return plots.encode_animation(frames, ".gif", seconds=seconds, hold=2.0)
 
 
 def show_detective(x, p, q, learned, best) -> None:

@@ -39,10 +39,16 @@ def same(a, b):
     return all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
 
 
+def inputs(gan, count=4, update=0):
+    """What the generator of an update is given. Of the reals, only their number counts."""
+    asked = labels(gan, count)
+    return gan.generator_inputs(asked, asked, gan.step_seed(update))
+
+
 def draw(gan, count=4):
     """Fakes, and the tape that they were made under."""
     with tf.GradientTape() as drawing:
-        fakes = gan.generator(tf.concat([gan.latents(count, 0), labels(gan, count)], axis=1), training=True)
+        fakes = gan.generator(inputs(gan, count), training=True)
     return fakes, drawing
 
 
@@ -101,7 +107,7 @@ def test_the_generators_gradient_is_that_of_one_tape_over_both_networks(squares)
     gan.compile(keras.optimizers.SGD(1.0), keras.optimizers.SGD(1.0))
     before = weights(gan.generator)
     with tf.GradientTape() as tape:
-        loss = gan.loss_fns.generator(gan.discriminator(gan.generator(gan.latents(4, 0), training=True)))
+        loss = gan.loss_fns.generator(gan.discriminator(gan.generator(inputs(gan), training=True)))
     gradients = tape.gradient(loss, gan.generator.trainable_variables)
     for variable, value in zip(gan.generator.variables, before, strict=True):
         variable.assign(value)
@@ -344,11 +350,11 @@ def test_latents_are_new_normal_numbers_at_every_step_and_update_and_again_the_s
     drawn = []
     for step in range(3):
         gan.step.assign(step)
-        drawn += [gan.latents(500, update).numpy() for update in range(2)]
+        drawn += [inputs(gan, 500, update).numpy() for update in range(2)]
     for i, a in enumerate(drawn):
         assert a.shape == (500, 8) and abs(a.mean()) < 0.06 and abs(a.std() - 1) < 0.06
         assert all(abs(np.corrcoef(a.ravel(), b.ravel())[0, 1]) < 0.06 for b in drawn[:i])
-    np.testing.assert_array_equal(gan.latents(500, 1), drawn[-1])
+    np.testing.assert_array_equal(inputs(gan, 500, 1), drawn[-1])
 
 
 def test_an_image_is_the_same_whatever_it_is_drawn_with():
@@ -540,6 +546,30 @@ def test_labels_are_needed_where_there_are_classes_and_outputs_for_each(halves):
     history = gan.fit(pixels, labels, validation_data=(pixels, labels), batch_size=8, verbose=0).history
     real = tf.sigmoid(tf.gather(gan.discriminator(to_unit_range(pixels)), labels, batch_dims=1))
     assert history["val_D(x)"][-1] == pytest.approx(float(tf.reduce_mean(real)), rel=1e-4)
+
+
+class Negative(GAN):
+    """Learns the second channel of a pair of pictures from its first, which it is given instead of latents."""
+
+    def generator_inputs(self, reals, labels, seed):
+        return reals[..., :1]
+
+
+def test_a_subclass_can_condition_on_a_part_of_the_reals(halves):
+    """The pairs are a picture and its negative. Generator and discriminator see both, one map of logits per pair."""
+    first = to_unit_range(halves[0])
+    pairs = np.concatenate([first, -first], axis=-1)
+    picture = keras.Input((28, 28, 1))
+    made = layers.Conv2D(1, 1, use_bias=False, kernel_initializer="zeros")(picture)
+    generator = keras.Model(picture, layers.Concatenate()([picture, made]))
+    patches = keras.Sequential(
+        [keras.Input((28, 28, 2)), layers.Conv2D(8, 4, 4, activation="relu"), layers.Conv2D(1, 1)]
+    )
+    gan = Negative(generator, patches, ema=0.9)
+    gan.compile(*(keras.optimizers.Adam(1e-2, beta_1=0.5) for _ in range(2)))
+    gan.fit(pairs, validation_data=pairs, epochs=40, batch_size=8, verbose=0)
+    assert gan.ema_generator.layers[1].kernel.numpy().item() < -0.3
+    np.testing.assert_array_equal(gan.ema_generator(first)[..., :1], first)
 
 
 def test_random_inputs_have_labels_as_often_as_asked():

@@ -1,4 +1,5 @@
 import dataclasses
+import re
 import shutil
 import subprocess
 import sys
@@ -162,6 +163,18 @@ def test_generator_keras_opens_without_gan_tf(folder, tmp_path):
         (["--out", "a.gif", "--count", "1"], "at least 2 images"),
         (["--out", "a.mp4", "--count", "1"], "at least 2 images"),
         (["--out", "a.png", "--count", "1000000"], "too large for image viewers"),
+        (["--truncation", "-0.5"], "--truncation is -0.5, but it must be a finite number of at least 0"),
+        (["--interpolate", "3"], "--interpolate is 3, but it must be two different whole numbers from 0 to 999999"),
+        (["--interpolate", "3", "3"], "--interpolate is 3 3, but it must be two different"),
+        (["--interpolate", "0", "1000000"], "from 0 to 999999"),
+        (["--interpolate", "0", "1", "--label", "all"], "--interpolate takes one --label at most"),
+        (["--interpolate", "0", "1", "--count", "3", "--out", "a.gif"], "--count does nothing for an animation"),
+        (["--project", "a.png", "--interpolate", "0", "1"], "--interpolate does nothing with --project"),
+        (["--project", "a.png", "--count", "1"], "--count does nothing with --project"),
+        (["--project", "a.png", "--truncation", "0.7"], "--truncation does nothing with --project"),
+        (["--project", "a.png", "--individual"], "--individual does nothing with --project"),
+        (["--project", "a.png", "--out", "b.gif"], "--out is b.gif, but it must be a name that ends in .png or .npz"),
+        (["--project", "a.png"], r"a.png cannot be read as a picture \(No such file"),
     ],
 )
 def test_bad_input_gets_one_sentence_and_leaves_no_file(folder, tmp_path, monkeypatch, options, why):
@@ -246,3 +259,73 @@ def test_a_label_that_the_run_does_not_know(which, label, why, request, tmp_path
         run(request.getfixturevalue(which), tmp_path / "a.png", "--label", label)
     assert str(stopped.value).startswith("gan_tf: ") and why in str(stopped.value)
     assert not (tmp_path / "a.png").exists()
+
+
+def test_truncation_shortens_latents_and_keeps_labels(told, tmp_path):
+    labels, latents, _ = labels_of(run(told, tmp_path / "a.npz", "--count", "20"))
+    same, short, images = labels_of(run(told, tmp_path / "b.npz", "--count", "20", "--truncation", "0.5"))
+    np.testing.assert_allclose(short, latents / 2, atol=1e-6)
+    assert same.tolist() == labels.tolist()
+    inputs = np.concatenate([short, np.eye(3)[same]], axis=1)
+    np.testing.assert_array_equal(sample(Run(told).load_generator(), inputs), images)
+
+
+def test_a_truncation_to_nothing_gives_one_image_also_in_a_walk(folder, tmp_path):
+    images, _ = arrays(run(folder, tmp_path / "a.npz", "--truncation", "0", "--interpolate", "0", "1"))
+    np.testing.assert_array_equal(images, images[:1].repeat(8, axis=0))
+
+
+def test_an_interpolation_goes_from_one_numbered_image_to_another(told, tmp_path, monkeypatch):
+    monkeypatch.setattr(generate, "MAX_BATCH", 4)  # The ends are in different batches.
+    labels, latents, images = labels_of(run(told, tmp_path / "a.npz", "--count", "10", "--seed", "5"))
+    between = "--interpolate", "7", "1", "--seed", "5"
+    _, way, drawn = labels_of(run(told, tmp_path / "b.npz", *between))
+    with np.load(tmp_path / "b.npz") as loaded:
+        told_on_the_way = loaded["inputs"][:, 8:]
+    assert len(drawn) == 8
+    np.testing.assert_array_equal(drawn[[0, -1]], images[[7, 1]])
+    assert labels[7] != labels[1]  # So that the label changes too, evenly.
+    np.testing.assert_allclose(told_on_the_way, np.linspace(*np.eye(3)[labels[[7, 1]]], 8), atol=1e-6)
+    # On the arc: each step turns by the same angle, unlike on a straight line.
+    unit = way / np.linalg.norm(way, axis=1, keepdims=True)
+    angles = np.arccos(np.sum(unit[1:] * unit[:-1], axis=1))
+    straight = np.linspace(latents[7], latents[1], 8)
+    assert np.linalg.norm(way[4]) > 1.05 * np.linalg.norm(straight[4]) and angles.std() < 0.3 * angles.mean()
+    picture = plots.open_png(run(told, tmp_path / "a.png", *between, "--count", "5"))
+    _, _, five = labels_of(run(told, tmp_path / "c.npz", *between, "--count", "5"))
+    np.testing.assert_array_equal(picture, plots.grid(five, columns=5))
+
+
+def test_an_animated_interpolation_goes_there_and_back(folder, tmp_path):
+    images, latents = arrays(run(folder, tmp_path / "a.npz", "--count", "4"))
+    request = generate.make_request(generate.parse([str(folder), "--interpolate", "3", "0", "--out", "a.gif"]))
+    np.testing.assert_array_equal(np.concatenate([*request.inputs()]), latents[[3, 0]])
+    np.testing.assert_array_equal(generate.walk(request, steps=4)[[0, 4]], images[[3, 0]])
+    with Image.open(run(folder, tmp_path / "a.gif", "--interpolate", "3", "0")) as gif:
+        assert gif.n_frames == 2 * 16
+
+
+def test_a_projection_shows_the_picture_beside_the_nearest_image(told, tmp_path, capsys):
+    *_, images = labels_of(run(told, tmp_path / "a.npz", "--label", "2", "--count", "2", "--seed", "1"))
+    plots.save_png(tmp_path / "target.png", images[1])
+    capsys.readouterr()
+    options = "--project", str(tmp_path / "target.png"), "--label", "2", "0"
+    picture = plots.open_png(run(told, tmp_path / "b.png", *options))
+    nearest, random = map(float, re.findall(r"(\d+\.\d) (?:grey|away)", capsys.readouterr().out))
+    assert nearest < random
+    labels, _, (best,) = labels_of(run(told, tmp_path / "b.npz", *options))
+    np.testing.assert_array_equal(picture, plots.grid(np.stack([images[1], best]), columns=2))
+    assert abs(np.sqrt(np.mean((best.astype(float) - images[1]) ** 2)) - nearest) <= 0.05
+    assert labels.tolist() in ([1], [0])  # Of 0, 2 and 9.
+
+
+def test_a_picture_of_another_size_or_none_at_all_gets_one_sentence(folder, tmp_path):
+    plots.save_png(tmp_path / "wide.png", np.zeros((28, 40, 3), np.uint8))
+    (tmp_path / "text.png").write_text("text")
+    for name, why in (
+        ("wide.png", "has 40x28 pixels, but the generator draws 28x28: resize it"),
+        ("text.png", "cannot be read as a picture .not a picture."),
+    ):
+        with pytest.raises(SystemExit, match=why):
+            run(folder, tmp_path / "out" / "a.png", "--project", str(tmp_path / name))
+    assert not (tmp_path / "out").exists()

@@ -3,6 +3,8 @@
 import base64
 import io
 import re
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import nbformat
@@ -231,3 +233,22 @@ def test_exercises_are_asked_hinted_and_solved(shown, monkeypatch, capsys):
     asked.check(1, 4)
     asked.check(1, 5)
     assert capsys.readouterr().out == "Right.\nNot yet: twice two.\n"
+
+
+def test_a_command_runs_in_its_folder_and_prints_no_path_of_this_machine(tmp_path, monkeypatch, capsys):
+    def main(arguments):
+        print("wrote", tmp_path / arguments[1], Path.cwd())
+        print("1/2 \u2501\u2501", end="\b" * 5)
+        print("2/2 \u2501\u2501")
+        print("10%\r100%")
+        print("gan_tf: a warning", file=sys.stderr)
+        sys.exit("gan_tf: a sentence for the user")
+
+    main.__module__ = "gan_tf.example"
+    before = Path.cwd()
+    notebook.command(main, "--out 'my file.png'", tmp_path)
+    assert capsys.readouterr().out == (
+        "$ python -m gan_tf.example --out 'my file.png'\n\nwrote my file.png .\n100%\n"
+        "gan_tf: a warning\ngan_tf: a sentence for the user\n"
+    )
+    assert Path.cwd() == before

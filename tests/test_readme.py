@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from gan_tf import evaluate, generate, page, train
+from gan_tf import evaluate, export, generate, page, train
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "notebooks"))
 import make
@@ -24,7 +24,7 @@ PAGES = [
     ROOT / "pretrained" / "README.md",
     *sorted(ROOT.glob("docs/*.md")),
 ]
-COMMANDS = {"train": train, "generate": generate, "evaluate": evaluate, "page": page}
+COMMANDS = {"train": train, "generate": generate, "evaluate": evaluate, "export": export, "page": page}
 each_page = pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 
 
@@ -66,7 +66,7 @@ def test_the_readme_has_each_make_target_and_its_commands(target):
 def test_every_command_parses(path):
     commands = re.findall(r"^!?python -m gan_tf\.(\w+) (.*)$", blocks(path.read_text(), "sh"), re.M)
     commands += re.findall(r"`python -m gan_tf\.(\w+) ([^`]+)`", path.read_text())
-    least = {"README.md": 10, "docs/runs.md": 7, "pretrained/README.md": 3}
+    least = {"README.md": 10, "docs/runs.md": 7, "docs/export.md": 7, "pretrained/README.md": 3}
     assert len(commands) >= least.get(path.relative_to(ROOT).as_posix(), 0)
     for command, options in commands:
         if "--help" not in options:
@@ -87,7 +87,7 @@ def test_every_option_exists(path, capsys):
 def test_every_link_within_the_repository_leads_somewhere(path):
     text = path.read_text()
     links = re.findall(r"\]\((?!https?://)([^)]+)\)", text) + re.findall(r'src="(?!https?://)([^"]+)"', text)
-    assert links or path.name == "runs.md"
+    assert links or path.name in ("runs.md", "export.md")
     for link in links:
         file, _, anchor = link.partition("#")
         target = path.parent / file if file else path
@@ -133,3 +133,23 @@ def test_the_library_example_trains_two_models_on_an_array(tmp_path, monkeypatch
     latents = np.ones((2, 64), np.float32)
     fakes = keras.models.load_model("generator.keras")(latents)
     np.testing.assert_array_equal(fakes, names["gan"].ema_generator(latents))
+
+
+@pytest.mark.export
+@pytest.mark.skipif(
+    not (3, 11) <= sys.version_info < (3, 13), reason="LiteRT needs Python 3.11, and OpenVINO fails on Python 3.13"
+)
+def test_every_example_of_an_exported_generator_draws_the_same_sevens(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text, drawn = (ROOT / "docs" / "export.md").read_text(), {}
+    for command in re.findall(r"^python -m gan_tf\.export (pretrained/.* --out .*)$", text, re.M):
+        export.main(shlex.split(command.replace("pretrained/", f"{ROOT}/pretrained/")))
+    first, *examples = re.findall(r"```python\n(.*?)```", text, re.S)
+    assert len(examples) == 4
+    for example in examples:
+        names = {}
+        exec(first + example, names)
+        drawn[example] = names["images"]
+    expected = keras.models.load_model(ROOT / "pretrained" / "digits" / "generator.keras")(names["inputs"]).numpy()
+    for images in drawn.values():
+        np.testing.assert_allclose(images, expected, atol=1e-4, rtol=0)

@@ -202,10 +202,16 @@ def ignores_a_label(history: History, config: Config) -> str | None:
         return None
     if recent(history, "label_agreement").max() >= IGNORED:
         return None
+    agreement, longer = history["label_agreement"][-1], f"--epochs {2 * config.epochs}"
+    if config.clusters:
+        return (
+            f"the generator ignores a cluster: only {agreement:.0%} of the worst cluster's fakes look as asked, where "
+            f"real images of that cluster count as 100%. Try fewer --clusters, or {longer}."
+        )
     return (
-        f"the generator ignores a label: only {history['label_agreement'][-1]:.0%} of the worst label's fakes look as "
-        "asked, where real images of that label count as 100%. python -m gan_tf.evaluate says which label it is: check "
-        f"that its pictures show one kind of thing. Try --epochs {2 * config.epochs}."
+        f"the generator ignores a label: only {agreement:.0%} of the worst label's fakes look as asked, where real "
+        "images of that label count as 100%. python -m gan_tf.evaluate says which label it is: check that its pictures "
+        f"show one kind of thing. Try {longer}."
     )
 
 

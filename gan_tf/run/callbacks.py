@@ -129,14 +129,17 @@ def numbers(logs: dict[str, float]) -> str:
 
 
 class History(keras.callbacks.Callback):
-    """Writes history.csv: the `epoch_row` of each epoch, counted from 1."""
+    """Writes history.csv: the `epoch_row` of each epoch, counted from 1. `columns` maps each column to its values so
+    far, those of earlier starts included."""
 
     def __init__(self, run: Run, extra: Sequence[Columns] = ()):
         super().__init__()
-        self.path, self.extra = run.history_csv, extra
+        self.path, self.extra, self.columns = run.history_csv, extra, run.read_history()
 
     def on_epoch_end(self, epoch, logs=None):
         row = epoch_row(self.model, epoch + 1, self.extra)
+        for name, value in row.items():
+            self.columns.setdefault(name, []).append(value)
         with open(self.path, "a", newline="") as file:
             writer = csv.DictWriter(file, row, lineterminator="\n")
             if file.tell() == 0:
@@ -145,29 +148,27 @@ class History(keras.callbacks.Callback):
 
 
 class Health(keras.callbacks.Callback):
-    """Prints each diagnosis once, with its epoch, or at the end that there was none."""
+    """Prints each diagnosis of a history once, with its epoch, or at the end that there was none."""
 
-    def __init__(self, run: Run, config: Config):
+    def __init__(self, history: History, config: Config):
         super().__init__()
-        self.run, self.config, self.reported, self.first = run, config, set(), 0
+        self.history, self.config, self.reported, self.first = history.columns, config, set(), 0
 
     def on_train_begin(self, logs=None):
         # A resumed run does not repeat itself.
-        history = self.run.read_history()
-        self.first = len(history.get("epoch", ()))
+        past = {name: np.asarray(values) for name, values in self.history.items()}
+        self.first = len(past.get("epoch", ()))
         for epochs in range(self.first):
-            past = {name: values[: epochs + 1] for name, values in history.items()}
-            self.reported |= {*diagnose(past, self.config)}
+            self.reported |= {*diagnose({name: values[: epochs + 1] for name, values in past.items()}, self.config)}
 
     def on_epoch_end(self, epoch, logs=None):
-        for name, sentence in diagnose(self.run.read_history(), self.config).items():
+        for name, sentence in diagnose(self.history, self.config).items():
             if name not in self.reported:
                 self.reported.add(name)
                 print(f"Health, epoch {epoch + 1}: {sentence}", flush=True)
 
     def on_train_end(self, logs=None):
-        history = self.run.read_history()
-        epochs = len(history.get("epoch", ()))
+        history, epochs = self.history, len(self.history.get("epoch", ()))
         if self.reported or epochs < PATIENCE or epochs == self.first or self.model.stop_training:
             return
         print(
@@ -269,11 +270,12 @@ def make_callbacks(
     if config.evaluate_every:
         extra.append(Evaluate(run, images, config, dataset_features(images, config)))
     boards = [keras.callbacks.TensorBoard(str(run.tensorboard), write_graph=False)] if tensorboard else []
+    history = History(run, extra)
     return [
         Progress(config),
         TerminateOnNonFinite(),
-        History(run, extra),
-        Health(run, config),
+        history,
+        Health(history, config),
         Samples(run, grid_inputs(config, class_shares(images, config))),
         *boards,
         Checkpoint(run, store),

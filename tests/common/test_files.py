@@ -23,6 +23,21 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
 
 
+def test_a_folder_appears_whole_and_does_not_replace_another(tmp_path):
+    path = tmp_path / "folder"
+    with atomic_write(path) as temporary:
+        temporary.mkdir()
+        (temporary / "a.txt").write_text("a")
+        assert not path.exists()
+    for raised, why in ((KeyboardInterrupt, None), (OSError, "not empty")):
+        with pytest.raises(raised, match=why), atomic_write(path) as temporary:
+            temporary.mkdir()
+            (temporary / "a.txt").write_text("b")
+            if raised is KeyboardInterrupt:
+                raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == [path] and (path / "a.txt").read_text() == "a"
+
+
 def test_partial_files_of_a_killed_process_are_removed_and_others_stay(tmp_path):
     (tmp_path / "samples").mkdir()
     kept = [tmp_path / ".cache.json", tmp_path / "1.png", tmp_path / "samples" / "2.png"]
@@ -30,7 +45,10 @@ def test_partial_files_of_a_killed_process_are_removed_and_others_stay(tmp_path)
         temporary.touch()
     for path in [*kept, temporary]:  # As if the process had been killed while it wrote a.png.
         path.touch()
+    (tmp_path / ".1234.savedmodel" / "variables").mkdir(parents=True)
+    (tmp_path / ".1234.savedmodel" / "variables" / ".1.index").touch()
     remove_partial_files(tmp_path)
+    assert not (tmp_path / ".1234.savedmodel").exists()
     kept.append(tmp_path / "samples" / "a.png")
     assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(kept)
 

@@ -14,7 +14,7 @@ from gan_tf.losses import LOSSES
 from gan_tf.measure.health import HEALTHY, PATIENCE, HeldOutAccuracy, LabelAgreement, diagnose
 from gan_tf.run import plots
 from gan_tf.run.build import build_gan
-from gan_tf.run.callbacks import Health
+from gan_tf.run.callbacks import Health, History
 from gan_tf.run.folder import Run
 from tests.measure import make_histories
 
@@ -202,6 +202,8 @@ def test_smoothed_labels_raise_the_loss_of_a_discriminator_that_has_won():
             {},
             "--augment translation cutout, fewer --epochs, or more images",
         ),
+        ({"label_agreement": [0.1] * 4}, {"epochs": 4, "clusters": 8}, "fewer --clusters, or --epochs 8"),
+        ({"label_agreement": [0.1] * 4}, {"epochs": 4}, "--epochs 8"),
     ],
 )
 def test_the_advice_suits_the_runs_settings(change, fields, advice):
@@ -214,7 +216,7 @@ def test_a_resumed_run_does_not_repeat_itself(tmp_path, capsys, config, images):
     bad = WELL | {"spread": [0.1] * 4}
     rows = [",".join(bad), *(",".join(map(str, row)) for row in zip(*bad.values(), strict=True))]
     run.history_csv.write_text("\n".join(rows) + "\n")
-    health = Health(run, config)
+    health = Health(History(run), config)
     health.on_train_begin()
     assert health.reported == {"has_collapsed"}
     health.on_epoch_end(3)

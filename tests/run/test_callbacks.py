@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from gan_tf import train
+from gan_tf.data.images import steps_per_epoch
 from gan_tf.gan import GAN, sample
 from gan_tf.run import callbacks, plots
 from gan_tf.run.build import build_gan
@@ -92,7 +93,8 @@ def test_all_is_well_is_said_once_and_not_when_the_run_was_stopped(run, config, 
         writer = csv.writer(file)
         writer.writerow(rows)
         writer.writerows(zip(*rows.values(), strict=True))
-    gan, health = type("FakeGAN", (), {"stop_training": True})(), Health(run, config)
+    gan, history = type("FakeGAN", (), {"stop_training": True})(), History(run)
+    health = Health(history, config)
     health.set_model(gan)
     health.on_train_begin()
     health.on_epoch_end(2)
@@ -101,12 +103,20 @@ def test_all_is_well_is_said_once_and_not_when_the_run_was_stopped(run, config, 
     gan.stop_training = False
     health.on_train_end()  # No epoch ended since training began: a finished run was resumed.
     assert capsys.readouterr().out == ""
-    lines = run.history_csv.read_text().splitlines(keepends=True)
-    run.history_csv.write_text("".join(lines[:3]))
+    last = {name: values.pop() for name, values in history.columns.items()}
     health.on_train_begin()
-    run.history_csv.write_text("".join(lines))
+    for name, value in last.items():
+        history.columns[name].append(value)
     health.on_train_end()
     assert capsys.readouterr().out.startswith("Health, epoch 3: all well. The discriminator is right about 75% of real")
+
+
+def test_a_history_continues_that_of_earlier_starts(run, config, images):
+    for epochs in (2, 4):
+        gan, history = build_gan(config, images.shape), History(run)
+        gan.step.assign((epochs - 2) * steps_per_epoch(images, config))
+        train_epochs(gan, images, dataclasses.replace(config, epochs=epochs), [history])
+    assert history.columns["epoch"] == [1, 2, 3, 4] and history.columns == run.read_history()
 
 
 class Poison(keras.callbacks.Callback):
