@@ -535,7 +535,7 @@ FROM_SKETCH_TO_CREATURE = Exercises(
                 "grey = PAIRS.copy()\n"
                 "grey[..., :3] = grey[..., :3].mean(axis=-1, keepdims=True)\n"
                 "blind = train(0.0, grey, epochs=1)\n"
-                'charts.show_rows({"grey": colour(blind, grey[:8, ..., :3])}, "Eight greyish heads")\n'
+                'charts.show_rows({"grey": colour(blind, grey[:8, ..., :3])}, "Eight heads of one muted colour")\n'
                 'answer = "C"'
             ),
         ),
