@@ -3,8 +3,10 @@
 import math
 
 import numpy as np
-from sklearn.datasets import make_moons
+from PIL import Image
+from sklearn.datasets import load_digits, make_moons
 
+from gan_tf.gan import sample
 from gan_tf.notebook import SMOKE, Exercise, Exercises, Prediction
 
 
@@ -93,4 +95,95 @@ TWO_PLAYERS = Exercises(
         ),
     },
 )
-CHAPTERS = {"00_two_players": TWO_PLAYERS}
+
+# --- Chapter 1 ---
+
+
+def as_descriptor(picture: Image.Image) -> np.ndarray:
+    """The bright part of a grey picture, shrunk to 8x8: (64,), with a mean of 0 and a length of 1."""
+    strokes = picture.point(lambda level: 255 * (level > 80)).getbbox()
+    small = picture.crop(strokes).resize((8, 8), Image.Resampling.BILINEAR)
+    levels = np.ravel(small) - np.mean(small)
+    return levels / (np.linalg.norm(levels) + 1e-9)
+
+
+def which_digits(images) -> np.ndarray:
+    """The digit (N,) that each uint8 image (N, height, width, 1) resembles most: that of its nearest neighbour among
+    scikit-learn's digits. Of MNIST's threes, it recognises four in five."""
+    known = load_digits()
+    first = [
+        as_descriptor(Image.fromarray(np.uint8(15.9 * image))) for image in known.images
+    ]
+    found = [as_descriptor(Image.fromarray(image[:, :, 0])) for image in images]
+    return known.target[(np.array(found) @ np.array(first).T).argmax(axis=1)]
+
+
+def draws_threes(generator) -> bool:
+    """Whether a generator's fakes look like threes, as far as 8x8 pixels can tell."""
+    latents = np.random.default_rng(1).standard_normal((64, generator.input_shape[-1]))
+    digits = which_digits(sample(generator, latents))
+    return SMOKE or np.mean(digits == 3) > 0.5  # Smoke mode trains too little to tell.
+
+
+FIVES = Exercises(
+    predictions={
+        1: Prediction(
+            "Neither network has learned anything. What does the discriminator say of a fake?",
+            (
+                "About one half: it can't tell.",
+                "Near 0: noise is obviously no five.",
+                "Near 1: it has never seen anything better.",
+            ),
+        ),
+        2: Prediction(
+            "Over the epochs, where do $D(x)$ of real fives and $D(G(z))$ of fakes go?",
+            (
+                "Far apart at first, then both to one half, as in theory.",
+                "Close to one half at first, then slowly apart.",
+                "$D(G(z))$ climbs above $D(x)$ as the fakes get better.",
+            ),
+        ),
+    },
+    exercises={
+        1: Exercise(
+            right=2.0,
+            hint="eight weights of 1/8 meet white pixels, and eight of -1/8 meet black ones. Minus times minus is plus.",
+            solution="# Eight times 1/8 * 1, and eight times -1/8 * -1.\nanswer = 8 / 8 + 8 / 8",
+        ),
+        2: Exercise(
+            right=lambda answer: np.allclose(
+                [answer(-3.0), answer(0.0), answer(2.0)],
+                [-0.95257413, -0.5, -0.11920292],
+            ),
+            hint="-log sigmoid(l) is softplus(-l) = log(1 + exp(-l)). Its derivative lies between -1 and 0.",
+            solution=(
+                "# -log sigmoid(l) = log(1 + exp(-l)), so the derivative is -exp(-l) / (1 + exp(-l)).\n"
+                "def answer(l):\n    return -1 / (1 + np.exp(l))"
+            ),
+        ),
+        3: Exercise(
+            right="B",
+            hint="the generator is a continuous function, and every vector on the way is noise like any other. Run it.",
+            solution=(
+                "walk = np.linspace(NOISE[0], NOISE[1], 8)\n"
+                'nb.show_images(sample(game.average, walk), "A walk from five to five")\n'
+                'answer = "B"'
+            ),
+        ),
+        4: Exercise(
+            right=draws_threes,
+            hint=(
+                "`answer` must be the `average` of a `Game` that was trained on threes. If it was, train a"
+                " little longer: fewer than half of its fakes are nearest to a three."
+            ),
+            solution=(
+                'settings, threes = nb.load(preset_config("mnist", label="3"))\n'
+                "other = Game()\n"
+                "train(other, to_unit_range(threes.images), nb.quick(4, 1), fives.Watch(NOISE))\n"
+                "answer = other.average"
+            ),
+        ),
+    },
+)
+
+CHAPTERS = {"00_two_players": TWO_PLAYERS, "01_mnist_digit5": FIVES}
