@@ -186,4 +186,137 @@ FIVES = Exercises(
     },
 )
 
-CHAPTERS = {"00_two_players": TWO_PLAYERS, "01_mnist_digit5": FIVES}
+# --- Chapter 2 ---
+
+
+def overfits(history) -> bool:
+    """Whether the discriminator calls many more of its training images real than of others, at the end."""
+    gap = history["accuracy_trained"][-1] - history["accuracy_held_out"][-1]
+    return SMOKE or gap > 0.2  # Smoke mode trains too little to tell.
+
+
+FEW = Exercises(
+    predictions={
+        1: Prediction(
+            "In the end, what share of real fives will the discriminator call real?",
+            (
+                "About as many of those it never saw as of those it trains on: a five is a five.",
+                "Nearly all of those it trains on, and clearly fewer of the others.",
+                "Fewer and fewer of both, because the fakes get better.",
+            ),
+        ),
+        2: Prediction(
+            "What will augmentation of both do to the two curves?",
+            (
+                "Both rise to nearly 1.",
+                "Nothing: 200 pictures stay 200 pictures.",
+                "They part less, and later.",
+            ),
+        ),
+        3: Prediction(
+            "Only the real images get random brightness and contrast. What will the fakes look like?",
+            (
+                "Fives on black, like the real ones: the discriminator sees through the change.",
+                "Fives on grounds of all greys.",
+                "No fives at all: the generator never sees an unaltered one.",
+            ),
+        ),
+    },
+    exercises={
+        1: Exercise(
+            right=200 * 49,
+            hint="there are seven shifts down and seven across, and each goes with each.",
+            solution="# Seven shifts down times seven across, for each five.\nanswer = 200 * 7 * 7",
+        ),
+        2: Exercise(
+            right=lambda answer: np.allclose(
+                [answer(0.3, 0.0), answer(0.5, 0.9), answer(0.2, 0.5)], [0.3, 0.5, 0.5]
+            ),
+            hint="a fake is seen facing right if it does and is not mirrored, or does not and is mirrored.",
+            solution=(
+                "# Equal to p only if f * (1 - 2 * p) = 0: with p = 1/2 the discriminator can't tell any f.\n"
+                "def answer(p, f):\n    return f * (1 - p) + (1 - f) * p"
+            ),
+        ),
+        3: Exercise(
+            right=overfits,
+            hint="`answer` is the second of the two things that `play(small, settings)` returns, after all epochs.",
+            solution=(
+                "small = nb.first(images, 100)\n_, answer = play(small, settings)\n"
+                'few.show_memory({"50 fives": [answer]}, "The two curves part sooner")'
+            ),
+        ),
+        4: Exercise(
+            right="B",
+            hint="`flip` mirrors real images only. Is a mirrored five a five? Look at the fakes.",
+            solution=(
+                "mirrored, _ = play(images, dataclasses.replace(settings, flip=True))\n"
+                'nb.show_images(sample(mirrored.ema_generator, noise[:16]), "16 fakes, some of them mirrored fives")\n'
+                'answer = "B"'
+            ),
+        ),
+    },
+)
+
+# --- Chapter 3 ---
+
+FACES = Exercises(
+    predictions={
+        1: Prediction(
+            "How many times as long does an image take if its side doubles, from 64 to 128 pixels?",
+            (
+                "Twice: there is one more layer.",
+                "Two and a half to four times: there are four times as many pixels.",
+                "Eight times and more: larger pictures need much larger networks.",
+            ),
+        ),
+        2: Prediction(
+            "What will the fakes show first?",
+            (
+                "Sharp details such as whiskers and fur, in no order.",
+                "Blurred heaps of colour, then eyes and noses in the right places, then fur.",
+                "Complete cats from early on, which become sharper.",
+            ),
+        ),
+    },
+    exercises={
+        1: Exercise(
+            right=188.5 / 64,
+            hint="from 64 to 512 the side doubles three times, and each time the speed falls to a quarter.",
+            solution="# Three doublings, each a quarter of the speed.\nanswer = 188.5 / 4**3",
+        ),
+        2: Exercise(
+            right=1.0,
+            hint="count input pixels times channels in times channels out. The pixels are four times as many.",
+            solution="# Four times the pixels, half the channels in, half the channels out.\nanswer = 4 * 0.5 * 0.5",
+        ),
+        3: Exercise(
+            right="B",
+            hint="the label is only two more numbers in a continuous function. Run it for several noise vectors.",
+            solution=(
+                'nb.show_images(sample(generator, blend(noise[0])), "From cat to dog")\n'
+                'answer = "B"'
+            ),
+        ),
+        4: Exercise(
+            right=lambda answer: SMOKE or 0.05 < answer < 0.6,
+            hint=(
+                "a gap is `D(x)` minus `D(G(z))_before` in the last epoch. Subtract the gap with one discriminator step"
+                " from the gap with three."
+            ),
+            solution=(
+                "def gap(d_steps):\n"
+                "    history = play(d_steps)\n"
+                '    return history["D(x)"][-1] - history["D(G(z))_before"][-1]\n\n\n'
+                "answer = gap(3) - gap(1)"
+            ),
+        ),
+    },
+)
+
+CHAPTERS = {
+    "00_two_players": TWO_PLAYERS,
+    "01_mnist_digit5": FIVES,
+    "02_pokemon": FEW,
+    "03_animal_faces": FACES,
+}
