@@ -90,14 +90,19 @@ class KeepFakes(keras.callbacks.Callback):
 
 
 def train_fakes(
-    config: Config, images: ImageDataset, stem: Path, marks: Sequence[int] | None = None, count: int = FAKES
+    config: Config,
+    images: ImageDataset,
+    stem: Path,
+    marks: Sequence[int] | None = None,
+    count: int = FAKES,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> dict[int, np.ndarray]:
     """Train `config` and return fakes, uint8 (count, height, width, channels), by step: after each of `marks`, which
     are ends of epochs, by default only after the last step.
 
     The fakes are kept in STEM-SEED-STEP.npz together with the recipe. Files whose recipe and count still agree are
     returned without any training. A training that diverges leaves no fakes, arrays of length 0, at the marks it did
-    not reach.
+    not reach. `callbacks` watch a training that does take place.
     """
     steps = config.epochs * steps_per_epoch(images, config)
     paths = {step: stem.with_name(f"{stem.name}-{config.seed}-{step}.npz") for step in marks or [steps]}
@@ -110,7 +115,7 @@ def train_fakes(
             path.unlink(missing_ok=True)
         try:
             gan = build_for(images, config)
-            train_epochs(gan, images, config, [TerminateOnNonFinite(), keep])
+            train_epochs(gan, images, config, [TerminateOnNonFinite(), keep, *callbacks])
         except Diverged as error:
             print(error, flush=True)
             for path in paths.values():

@@ -5,13 +5,15 @@ dark version, each on its own background, so that they stay readable on any page
 """
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import escape
 
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch
+from matplotlib.patches import FancyBboxPatch, Rectangle
 
 FOLDER = Path(__file__).parent / "pictures"
 # Blue and orange of Okabe and Ito, which colour-blind readers can tell apart; lighter ones on dark.
@@ -68,13 +70,48 @@ class Text:
 
 
 @dataclass(frozen=True)
+class Pixels:
+    """A small picture as squares of `cell` pixels, each a level from 0 (black) to 1 (white)."""
+
+    x: float
+    y: float
+    cell: float
+    levels: tuple[tuple[float, ...], ...]
+
+    def squares(self) -> list[tuple[float, float, str]]:
+        """Left, top and colour of each square."""
+        return [
+            (self.x + column * self.cell, self.y + row * self.cell, tint(level))
+            for row, levels in enumerate(self.levels)
+            for column, level in enumerate(levels)
+        ]
+
+
+@dataclass(frozen=True)
+class Outline:
+    """The edge of a rectangle, thick and in colour."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    colour: str = "ink"
+
+
+def tint(level: float) -> str:
+    """A level from 0 (black) to 1 (white) as a colour."""
+    grey = round(255 * min(max(level, 0), 1))
+    return f"#{grey:02x}{grey:02x}{grey:02x}"
+
+
+@dataclass(frozen=True)
 class Diagram:
     """Shapes on a page. `title` describes the diagram to those who cannot see it."""
 
     title: str
     width: int
     height: int
-    shapes: tuple[Box | Arrow | Text, ...]
+    shapes: tuple[Box | Arrow | Text | Pixels | Outline, ...]
     size: int = 20  # Of the text.
 
     def texts(self) -> list[Text]:
@@ -105,6 +142,17 @@ class Diagram:
                 parts.append(
                     f'<rect x="{shape.x}" y="{shape.y}" width="{shape.width}" height="{shape.height}"'
                     f' rx="10" fill="{colours["box"]}" stroke="{colours[shape.edge]}" stroke-width="2.5"/>'
+                )
+            elif isinstance(shape, Pixels):
+                for x, y, colour in shape.squares():
+                    parts.append(
+                        f'<rect x="{x:g}" y="{y:g}" width="{shape.cell:g}" height="{shape.cell:g}"'
+                        f' fill="{colour}" stroke="#808080" stroke-width="1"/>'
+                    )
+            elif isinstance(shape, Outline):
+                parts.append(
+                    f'<rect x="{shape.x:g}" y="{shape.y:g}" width="{shape.width:g}" height="{shape.height:g}"'
+                    f' fill="none" stroke="{colours[shape.colour]}" stroke-width="5"/>'
                 )
         for shape in self.shapes:
             if isinstance(shape, Arrow):
@@ -152,6 +200,22 @@ class Diagram:
                     **style,
                 )
                 axes.add_patch(box)
+            elif isinstance(shape, Pixels):
+                for x, y, colour in shape.squares():
+                    corner, style = (x, y), dict(facecolor=colour, edgecolor="#808080")
+                    axes.add_patch(
+                        Rectangle(
+                            corner, shape.cell, shape.cell, linewidth=point, **style
+                        )
+                    )
+            elif isinstance(shape, Outline):
+                style = dict(fill=False, edgecolor=colours[shape.colour])
+                corner = (shape.x, shape.y)
+                axes.add_patch(
+                    Rectangle(
+                        corner, shape.width, shape.height, linewidth=5 * point, **style
+                    )
+                )
             elif isinstance(shape, Arrow):
                 colour = colours[shape.colour]
                 width, dash = (5, (0, (2.4, 1))) if shape.gradient else (2.5, "-")
@@ -306,10 +370,151 @@ U_NET = Diagram(
     height=560,
     shapes=u_net(),
 )
+
+
+# --- Chapter 1: convolutions, on a five from scikit-learn's digits (8x8 pixels, levels 0 to 16) ---
+
+FIVE = np.array(
+    [
+        [0, 5, 12, 13, 16, 16, 2, 0],
+        [0, 11, 16, 15, 8, 4, 0, 0],
+        [0, 8, 14, 11, 1, 0, 0, 0],
+        [0, 8, 16, 16, 14, 0, 0, 0],
+        [0, 1, 6, 6, 16, 0, 0, 0],
+        [0, 0, 0, 5, 16, 3, 0, 0],
+        [0, 1, 5, 15, 13, 0, 0, 0],
+        [0, 4, 15, 16, 2, 0, 0, 0],
+    ]
+)
+# Bright on the right minus bright on the left, and a spot that fades outwards.
+EDGES = np.repeat([[-1, -1, 1, 1]], 4, axis=0)
+SPOT = np.outer([1, 3, 3, 1], [1, 3, 3, 1])
+
+
+def halve(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    """A 4x4 convolution with stride 2 and a border of one black pixel: sides (2n, 2n) -> (n, n)."""
+    padded, side = np.pad(image, 1), len(image) // 2
+    windows = [
+        [padded[2 * i : 2 * i + 4, 2 * j : 2 * j + 4] for j in range(side)]
+        for i in range(side)
+    ]
+    return np.einsum("ijkl,kl->ij", windows, kernel)
+
+
+def double(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    """The transposed convolution: each pixel adds its level times the 4x4 kernel, (n, n) -> (2n, 2n)."""
+    side = len(image)
+    padded = np.zeros((2 * side + 2, 2 * side + 2))
+    for i in range(side):
+        for j in range(side):
+            padded[2 * i : 2 * i + 4, 2 * j : 2 * j + 4] += image[i, j] * kernel
+    return padded[1:-1, 1:-1]
+
+
+def pixels(x: float, y: float, cell: float, levels: np.ndarray) -> Pixels:
+    """An array of levels from 0 to 1 as a shape."""
+    return Pixels(x, y, cell, tuple(tuple(map(float, row)) for row in levels))
+
+
+def numbers(
+    x: float, y: float, cell: float, values: Sequence[Sequence[str]]
+) -> tuple[Text, ...]:
+    """A text in the middle of each cell of a grid."""
+    return tuple(
+        Text(x + (j + 0.5) * cell, y + (i + 0.5) * cell + 7, (value,), anchor="middle")
+        for i, row in enumerate(values)
+        for j, value in enumerate(row)
+    )
+
+
+def strided() -> Diagram:
+    """How a strided convolution makes two neighbouring pixels of its output."""
+    row, column, cell, out = 1, 1, 24, 40
+    left, top = 24 + 2 * column * cell, 64 + 2 * row * cell
+    edges = halve(FIVE / 16, EDGES / 16)
+    return Diagram(
+        title=(
+            "A strided convolution. A blue frame of 4 by 4 pixels lies on a handwritten five of 8 by 8 pixels with a"
+            " border of zeros. Each framed pixel is multiplied by the weight at its place in the kernel, and the sum is"
+            " the blue pixel of the output, which has 4 by 4. An orange frame, two pixels further right, gives the next."
+        ),
+        width=600,
+        height=500,
+        shapes=(
+            Text(24, 44, ("a five, 8 x 8",)),
+            Box(24, 64, 10 * cell, 10 * cell, ("",)),
+            pixels(24 + cell, 64 + cell, cell, FIVE / 16),
+            Outline(left, top, 4 * cell, 4 * cell, "blue"),
+            Outline(left + 2 * cell, top + 5, 4 * cell, 4 * cell - 10, "orange"),
+            Text(24, 334, ("pale: a border of zeros",)),
+            Text(340, 44, ("kernel: 4 x 4 weights",)),
+            Box(340, 64, 4 * out, 4 * out, ("",)),
+            *numbers(340, 64, out, [["-1", "-1", "+1", "+1"]] * 4),
+            Text(340, 252, ("right half minus left",)),
+            Text(340, 306, ("output (grey: zero)",)),
+            pixels(340, 326, out, 0.5 + edges),
+            Outline(340 + out * column, 326 + out * row, out, out, "blue"),
+            Outline(340 + out * (column + 1), 326 + out * row, out, out, "orange"),
+            Text(
+                24, 384, ("blue: multiply 16 pairs,", "add them up: 1 number"), "blue"
+            ),
+            Text(
+                24, 444, ("orange: the same again,", "2 pixels on (stride 2)"), "orange"
+            ),
+        ),
+    )
+
+
+def transposed() -> Diagram:
+    """How two neighbouring pixels spread in a transposed convolution."""
+    row, column, cell, small = 1, 1, 24, 40
+    left, top = 340 + 2 * column * cell, 226 + 2 * row * cell
+    five = halve(FIVE / 16, np.ones((4, 4)) / 12)
+    return Diagram(
+        title=(
+            "A transposed convolution. One pixel of a small five of 4 by 4 pixels, framed blue, is multiplied by each of"
+            " the kernel's 4 by 4 weights, and added to a blue frame of 4 by 4 pixels of the output, which has 8 by 8."
+            " Its neighbour does the same, in an orange frame two pixels further right. Where the frames overlap, both"
+            " are added."
+        ),
+        width=600,
+        height=500,
+        shapes=(
+            Text(24, 44, ("a small five, 4 x 4",)),
+            pixels(24, 64, small, five),
+            Outline(24 + small * column, 64 + small * row, small, small, "blue"),
+            Outline(
+                24 + small * (column + 1), 64 + small * row, small, small, "orange"
+            ),
+            Text(24, 282, ("kernel (sixteenths)",)),
+            Box(24, 302, 4 * small, 4 * small, ("",)),
+            *numbers(24, 302, small, SPOT.astype(str)),
+            Text(250, 44, ("blue: 1 number times 16", "weights is 16 numbers"), "blue"),
+            Text(
+                250,
+                104,
+                ("orange: the same again,", "2 pixels on (stride 2)"),
+                "orange",
+            ),
+            Text(250, 164, ("Overlaps are added up.",)),
+            Text(340, 206, ("output, 8 x 8",)),
+            Text(340, 490, ("pale: is cut off",)),
+            Box(340, 226, 10 * cell, 10 * cell, ("",)),
+            pixels(340 + cell, 226 + cell, cell, double(five, SPOT / 16)),
+            Outline(left, top, 4 * cell, 4 * cell, "blue"),
+            Outline(left + 2 * cell, top + 5, 4 * cell, 4 * cell - 10, "orange"),
+        ),
+    )
+
+
+STRIDED, TRANSPOSED = strided(), transposed()
+
 DIAGRAMS = {
     "two_players": TWO_PLAYERS,
     "conditional_players": CONDITIONAL_PLAYERS,
     "unet": U_NET,
+    "strided_convolution": STRIDED,
+    "transposed_convolution": TRANSPOSED,
 }
 
 

@@ -9,13 +9,22 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
+import tensorflow as tf
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "notebooks"))
 import answers
 import diagrams
+import faces
 import failures
+import fives
 import make
+import results
+
+from gan_tf.gan import with_labels
+from gan_tf.pretrained import load_pretrained
+from gan_tf.run import plots
+from gan_tf.run.folder import Run
 
 PATHS = make.notebooks()
 # The kernel sees no network, and no data, cache or settings of the developer.
@@ -269,6 +278,112 @@ def test_the_unfair_game_is_cured_with_its_own_loss_and_rates(monkeypatch):
     assert answers.cures_the_unfair_game(story)
     story.history["spread"][-1] = 0.4
     assert not answers.cures_the_unfair_game(story)
+
+
+@pytest.mark.parametrize(
+    ("chapter", "number", "wrong"),
+    [
+        ("01_mnist_digit5", 1, 0.0),
+        ("01_mnist_digit5", 1, -2.0),
+        ("01_mnist_digit5", 2, lambda logit: 1 / (1 + np.exp(-logit)) + 1),
+        ("01_mnist_digit5", 2, -0.5),
+        ("01_mnist_digit5", 3, "C"),
+        ("01_mnist_digit5", 4, "a generator"),
+        ("02_pokemon", 1, 200),
+        ("02_pokemon", 2, lambda p, f: p * f),
+        ("02_pokemon", 3, {"accuracy_trained": [0.9], "accuracy_held_out": [0.85]}),
+        ("02_pokemon", 3, [0.5]),
+        ("02_pokemon", 4, "A"),
+        ("03_animal_faces", 1, 188.5 / 8),
+        ("03_animal_faces", 2, 4),
+        ("03_animal_faces", 3, "A"),
+        ("03_animal_faces", 4, -0.1),
+        ("03_animal_faces", 4, None),
+    ],
+)
+def test_wrong_answers_of_the_first_chapters_get_a_hint(chapter, number, wrong, capsys, monkeypatch):
+    monkeypatch.setattr(answers, "SMOKE", False)
+    asked = answers.CHAPTERS[chapter]
+    asked.check(number, wrong)
+    printed = capsys.readouterr().out
+    assert printed.startswith("Not yet: ") and asked.exercises[number].hint in printed
+
+
+def test_a_generator_of_threes_is_told_from_one_of_fives(monkeypatch):
+    monkeypatch.setattr(answers, "SMOKE", False)
+    assert not answers.draws_threes(load_pretrained("fives"))
+    digits = load_pretrained("digits")
+
+    class Draws:
+        """The conditional generator, asked for one digit."""
+
+        input_shape, output_shape = (None, 64), digits.output_shape
+
+        def __init__(self, digit):
+            self.digit = digit
+
+        def __call__(self, latents, training):
+            return digits(with_labels(latents, np.full(len(latents), self.digit), 10), training=training)
+
+    assert answers.draws_threes(Draws(3)) and not answers.draws_threes(Draws(8))
+
+
+def test_convolutions_of_the_diagrams_are_those_of_tensorflow():
+    image = np.random.default_rng(0).random((8, 8))
+    kernel = np.arange(16.0).reshape(4, 4)
+    weights = kernel[..., None, None]
+    down = tf.nn.conv2d(image[None, ..., None], weights, strides=2, padding="SAME")
+    assert np.allclose(diagrams.halve(image, kernel), down[0, ..., 0])
+    up = tf.nn.conv2d_transpose(image[None, ..., None], weights, (1, 16, 16, 1), strides=2)
+    assert np.allclose(diagrams.double(image, kernel), up[0, ..., 0])
+
+
+def test_a_watch_keeps_grids_and_numbers():
+    watch = fives.Watch(np.zeros((8, 64), np.float32))
+    generator = load_pretrained("fives")
+    watch(generator, 0)
+    watch(generator, 0.5)
+    watch(generator, 1, [0.6, 0.5, 0.4, 1.3, 0.7])
+    assert [*watch.frames] == [0, 0.5, 1] and np.shape(watch.rows) == (1, 5)
+    assert watch.frames[1].shape == (60, 466, 1)
+
+
+def test_a_run_stops_where_it_should_goes_on_and_is_then_only_opened(tmp_path, monkeypatch, capfd):
+    options = ["--dataset", "digits", "--epochs", "2", "--steps-per-epoch", "2", "--batch-size", "4"]
+    options += ["--width", "16", "--decay", "linear"]
+    folder = str(tmp_path / "run")
+    run = faces.train_or_open(folder, options, last=1)
+    assert run.read_history()["epoch"] == [1] and not faces.has_done(run, None)
+    faces.train_or_open(folder, options)
+    assert run.read_history()["epoch"] == [1, 2] and faces.has_done(run, None)
+    assert "Ctrl-C" not in capfd.readouterr().err
+    monkeypatch.setattr(faces.train, "train", lambda argv: pytest.fail("trained again"))
+    faces.train_or_open(folder, options)
+    faces.train_or_open(folder, options, last=1)
+
+
+@pytest.mark.parametrize("side", [28, 64])
+def test_fakes_are_read_back_from_a_sample_grid(tmp_path, side):
+    images = np.random.default_rng(0).integers(0, 256, (64, side, side, 3), np.uint8)
+    run = Run(tmp_path)
+    run.samples.mkdir()
+    plots.save_png(run.sample_png(3), plots.grid(images, columns=8))
+    scale = plots.display_scale(side)
+    assert (faces.fakes(run, 3)[:, ::scale, ::scale] == images).all()
+
+
+def test_results_are_read_by_their_columns(tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "FOLDER", tmp_path)
+    first = "| set | value |\n|---|---|\n| a | 1,234.5 ± 3 |\n| b | 2 |\n"
+    (tmp_path / "t.md").write_text(f"{first}\ntext\n\n| set | other |\n| --- | --- |\n| a | x |\n")
+    assert results.read_table("t", set="a") == [{"set": "a", "value": "1,234.5 ± 3"}, {"set": "a", "other": "x"}]
+    assert results.number("1,234.5 ± 3") == 1234.5 and results.number("-0.2") == -0.2
+    with pytest.raises(LookupError, match="no row"):
+        results.read_table("t", set="c")
+    (tmp_path / "c.csv").write_text("training,seed,step,x\np,0,1,0.5\np,0,2,0.6\np,1,1,0.7\nq,0,1,0.8\n")
+    found = results.read_curves("c", "training")
+    assert [len(found[arm]) for arm in ("p", "q")] == [2, 1]
+    assert found["p"][0] == {"seed": [0, 0], "step": [1, 2], "x": [0.5, 0.6]}
 
 
 def test_diagrams_are_stored_as_the_code_draws_them():

@@ -30,6 +30,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 import ablation
 import conditional
 import engine
+import few_pictures
 import folder_speed
 import mnist_five
 import pictures
@@ -423,6 +424,51 @@ def test_conditional(tmp_path, monkeypatch):
     assert (told[1], untold[1]) == ("labels", "nothing") and untold[-3:] == ["", "", ""]
     assert told[3] == "4" and told[5] != untold[5]
     assert plots.open_png(tmp_path / "conditional_digits.png").shape[1] == 12 * 58 + 2
+
+
+def test_few_pictures(tmp_path, monkeypatch):
+    images = creatures()
+    config = dataclasses.replace(TINY, held_out=0.1, augment=("cutout",))
+    augmentations = []
+
+    def train_fakes(config, *args, **options):
+        augmentations.append(config.augment)
+        return engine.train_fakes(config, *args, **options)
+
+    monkeypatch.setattr(few_pictures, "RESULTS", tmp_path)
+    monkeypatch.setattr(few_pictures, "make_features", lambda images: Thumbnails())
+    monkeypatch.setattr(few_pictures, "FAKES", 150)
+    monkeypatch.setattr(few_pictures, "train_fakes", train_fakes)
+    monkeypatch.setattr(few_pictures, "write_results", functools.partial(engine.write_results, folder=tmp_path))
+    few_pictures.run(images, config, [0], tmp_path / "kept")
+    assert augmentations == [("cutout",), ()]
+    curves = few_pictures.read_csv(tmp_path / "few_pictures.csv")
+    steps = [(row["training"], row["seed"], row["step"]) for row in curves]
+    assert steps == [("augmented", "0", "2"), ("augmented", "0", "4"), ("plain", "0", "2"), ("plain", "0", "4")]
+    assert all(0 <= float(row["accuracy_held_out"]) <= 1 for row in curves)
+    rows = [row for row in cells((tmp_path / "few_pictures.md").read_text()) if row[0] in few_pictures.ARMS]
+    assert [row[:3] for row in rows] == [["augmented", "0", "4"], ["plain", "0", "4"]]
+    assert plots.open_png(tmp_path / "few_pictures.png").shape[0] == 4 * 58 + 2
+
+    monkeypatch.setattr(engine, "train_epochs", no_training)
+    few_pictures.train_all(images, config, [0], tmp_path / "kept")
+    (tmp_path / "kept" / "plain-0.csv").unlink()  # Without its curves, a training is repeated.
+    with pytest.raises(AssertionError, match="trained again"):
+        few_pictures.train_all(images, config, [0], tmp_path / "kept")
+
+
+def test_a_verdict_of_few_pictures_names_the_measures_that_separate_the_arms():
+    def scores(distance, coverage):
+        return dict.fromkeys(("kernel_distance", "thumbnails", "copying_ratio", "held_out_ratio"), np.ones(5)) | {
+            "frechet_distance": np.full(5, distance),
+            "coverage": np.full(5, coverage),
+        }
+
+    found = {"augmented": [scores(1.0, 0.5), scores(1.1, 0.9)], "plain": [scores(1.2, 0.6), scores(1.3, 0.7)]}
+    assert few_pictures.verdict(found) == (
+        "- Frechet distance: 1.05 (1 to 1.1) augmented, 1.25 (1.2 to 1.3) plain: all lower with augmentation."
+    )
+    assert "No measure" in few_pictures.verdict({"augmented": found["plain"], "plain": found["plain"]})
 
 
 class Judgements:
