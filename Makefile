@@ -23,7 +23,7 @@ test-all: test
 	$(BIN)/pyright -p . --pythonpath $(BIN)/python
 	$(BIN)/python -m pip install --quiet -e ".[browser]"
 	@command -v chromium >/dev/null || $(CHROMIUM)
-	$(BIN)/python -m pytest -q -n 1 -m browser
+	$(BIN)/python -m pytest -q -n 1 -m "browser or cluster"
 
 # Without a browser, the tests that need one are skipped and say so.
 CHROMIUM = { [ "$$(id -u)" = 0 ] && command -v apt-get && apt-get update -q && apt-get install -y -q chromium; } || true
