@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -118,8 +119,15 @@ def resolve(
             "--distribute multiworker needs to know the workers: start it with srun on SLURM, or set TF_CONFIG in each "
             f"process, for example to {EXAMPLE}"
         )
-    resolver = tf.distribute.cluster_resolver.SlurmClusterResolver()
-    workers = tuple(resolver.cluster_spec().as_dict()["worker"])
+    no_gpus = {"gpus_per_node": 999, "gpus_per_task": 1, "auto_set_gpu": False}  # Or it would ask nvidia-smi.
+    has_gpus = "CUDA_VISIBLE_DEVICES" in environment or shutil.which("nvidia-smi")
+    try:
+        resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(**({} if has_gpus else no_gpus))
+        workers = tuple(resolver.cluster_spec().as_dict()["worker"])
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise InputError(
+            f"SLURM's variables do not name the workers ({error}): start the processes with srun."
+        ) from error
     return workers, resolver.task_id, resolver
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from gan_tf import train
 from gan_tf.common.errors import InputError
@@ -62,6 +63,20 @@ def test_tf_config_names_the_workers_and_the_chief_is_the_first():
     assert (workers, index) == (("a:1", "b:2"), 1) and resolver.cluster_spec().num_tasks("worker") == 2
 
 
+def test_slurm_names_the_workers(monkeypatch):
+    variables = {"PROCID": "2", "STEP_NUM_TASKS": "3", "STEP_NODELIST": "n[1-2]", "STEP_TASKS_PER_NODE": "2,1"}
+    for name, value in variables.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    for name in ("TF_CONFIG", "CUDA_VISIBLE_DEVICES"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    workers, index, _ = resolve(os.environ)
+    assert (workers, index) == (("n1:8888", "n1:8889", "n2:8888"), 2)
+    monkeypatch.setenv("SLURM_STEP_NODELIST", "n[1-")
+    with pytest.raises(InputError, match=r"SLURM's variables do not name the workers \(Invalid hostlist .* with srun"):
+        resolve(os.environ)
+
+
 @pytest.mark.parametrize(
     "text, what",
     [
@@ -97,6 +112,31 @@ def test_what_cannot_be_distributed_is_refused(tmp_path, monkeypatch, capsys):
         InputError, match="--batch-size 8 cannot be split over 3 replicas: use a multiple of 3, such as 9"
     ):
         three.check(Config(batch_size=8))
+
+
+def test_the_manifest_is_a_tfjob_that_this_code_understands():
+    """By the rules of Kubeflow's v1 schema, and with the TF_CONFIG that its operator would set."""
+    text = (ROOT / "docs" / "cluster.md").read_text()
+    job = yaml.safe_load(re.search(r"```yaml\n(.*?)```", text, re.DOTALL)[1])
+    assert (job["apiVersion"], job["kind"]) == ("kubeflow.org/v1", "TFJob") and job["metadata"]["name"]
+    assert {*job["spec"]} <= {"tfReplicaSpecs", "runPolicy", "successPolicy", "enableDynamicWorker"}
+    replicas = job["spec"]["tfReplicaSpecs"]
+    assert {*replicas} == {"Chief", "Worker"}
+    for spec in replicas.values():
+        assert {*spec} == {"replicas", "restartPolicy", "template"} and isinstance(spec["replicas"], int)
+        assert spec["restartPolicy"] in ("Always", "OnFailure", "Never", "ExitCode")
+        pod = spec["template"]["spec"]
+        (container,) = pod["containers"]
+        assert container["name"] == "tensorflow"  # The operator looks for this one.
+        assert {*container} <= {"name", "image", "command", "args", "resources", "volumeMounts", "env"}
+        assert {mount["name"] for mount in container["volumeMounts"]} == {volume["name"] for volume in pod["volumes"]}
+    assert replicas["Chief"]["replicas"] == 1
+    # The shell script resumes a run that is there and begins one that is not.
+    script = replicas["Worker"]["template"]["spec"]["containers"][0]["args"][0]
+    assert subprocess.run(["sh", "-n"], input=script, text=True).returncode == 0
+    command = re.search(r"--run (.*?);", script.replace("\\\n", " "))[1]
+    options = train.parse(["--distribute", "multiworker", "--run", *command.split()])
+    assert options.config.batch_size % (1 + replicas["Worker"]["replicas"]) == 0
 
 
 @pytest.mark.cluster
