@@ -8,15 +8,25 @@ the generator still gets a gradient; and because reals are changed too, it does 
 Each function takes images (N, height, width, channels) in [-1, 1] and returns images of the same shape.
 """
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
+from gan_tf.replicas import own_rows
+
 
 def uniform(images: tf.Tensor, seed: tf.Tensor, low: float, high: float) -> tf.Tensor:
     """One uniform number in [low, high) per image, (N, 1, 1, 1)."""
-    return tf.random.stateless_uniform((tf.shape(images)[0], 1, 1, 1), seed, low, high, images.dtype)
+    return own_rows(
+        lambda count: tf.random.stateless_uniform((count, 1, 1, 1), seed, low, high, images.dtype), tf.shape(images)[0]
+    )
+
+
+def whole_numbers(count: tf.Tensor, seed: tf.Tensor, high: int) -> tf.Tensor:
+    """Integers (count, 1) from 0 to high - 1."""
+    return tf.random.stateless_uniform((count, 1), seed, 0, high, tf.int32)
 
 
 def flip(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
@@ -57,7 +67,8 @@ def translation(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     # Subtracting the background makes it zero, which is what padding inserts.
     images = tf.pad(images - behind, ((0, 0), (reach, reach), (reach, reach), (0, 0)))
     for axis, own in zip((1, 2), tf.unstack(tf.random.split(seed)), strict=True):
-        first = step * tf.random.stateless_uniform((tf.shape(images)[0], 1), own, 0, 2 * steps + 1, tf.int32)
+        draw = functools.partial(whole_numbers, seed=own, high=2 * steps + 1)
+        first = step * own_rows(draw, tf.shape(images)[0])
         images = tf.gather(images, first + tf.range(side), axis=axis, batch_dims=1)
     return images + behind
 

@@ -1,6 +1,6 @@
 """The algorithm: `GAN`, a Keras model that trains a generator and a discriminator against each other.
 
-Read `GAN.train_step` first, then the two methods it calls, `discriminator_step` and `generator_step`.
+Read `GAN.play` first, then the two methods it calls, `discriminator_step` and `generator_step`.
 """
 
 from collections.abc import Sequence
@@ -13,6 +13,7 @@ import tensorflow as tf
 from gan_tf.augment import augment, flip
 from gan_tf.losses import LOSSES, gradient_penalty, penalty_weights, zero_centred_penalty
 from gan_tf.models import mixes_batch, power_iteration
+from gan_tf.replicas import mean_gradients, own_rows
 
 # Stream ids folded into a step's seed, one per consumer, so that no two draw the same numbers.
 FLIPS, DISCRIMINATOR, GENERATOR, PENALTY = 1, 2, 3, 4
@@ -175,9 +176,8 @@ class GAN(keras.Model):
         self.penalty_every, self.d_steps, self.ema, self.seed = penalty_every, d_steps, ema, seed
         self.augmentations, self.flip = tuple(augment), flip
         self.classes, self.latent_dim = classes, generator.input_shape[-1] - classes
-        self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
         self.validation_step = tf.Variable(0, dtype=tf.int64, trainable=False, name="validation_step")
-        self.trackers = {name: keras.metrics.Mean(name=name) for name in (*self.LOGGED, *self.DIAGNOSTICS)}
+        self.start_counting()
         self.validation_metrics: list[keras.metrics.Metric] = []
 
     def compile(
@@ -204,6 +204,11 @@ class GAN(keras.Model):
         g_optimizer.build(self.generator.trainable_variables)
         d_optimizer.build(self.discriminator.trainable_variables)
 
+    def start_counting(self) -> None:
+        """Make the step count, from 0, and a running mean for each value that is logged or shown."""
+        self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
+        self.trackers = {name: keras.metrics.Mean(name=name) for name in (*self.LOGGED, *self.DIAGNOSTICS)}
+
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
         """What Keras resets when an epoch, or a validation, begins."""
@@ -214,10 +219,23 @@ class GAN(keras.Model):
         return self.ema_generator(latents, training=False)
 
     def train_step(self, data) -> dict[str, tf.Tensor]:
+        """One step of the game, and the running means of what is logged."""
+        return self.finish_step(self.play(data))
+
+    def finish_step(self, values: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Average the generator, count the step, and track its `measured` values. Returns the means that are logged."""
+        self.update_average()
+        self.step.assign_add(1)
+        self.track(values)
+        return {name: self.trackers[name].result() for name in self.LOGGED}
+
+    def play(self, data) -> dict[str, tf.Tensor]:
         """One step of the game: `d_steps` updates of the discriminator, then one of the generator.
 
         `data` holds the reals of all updates, (d_steps * N, height, width, channels), and their labels if there are
         classes. Each real image has a fake of the same label beside it, so both players see labels equally often.
+
+        Returns scalars: what `measured` finds.
         """
         images, labels = self.unpack(data)
         size = (images.shape[0] or tf.shape(images)[0]) // self.d_steps
@@ -231,10 +249,7 @@ class GAN(keras.Model):
                 fakes = self.generator(self.generator_inputs(reals, asked, seed), training=True)
             d_step = self.discriminator_step(reals, fakes, asked, seed)
         g_step = self.generator_step(reals, fakes, asked, drawing, seed)
-        self.update_average()
-        self.step.assign_add(1)
-        self.track(reals, fakes, d_step, g_step)
-        return {name: self.trackers[name].result() for name in self.LOGGED}
+        return self.measured(reals, fakes, d_step, g_step)
 
     def discriminator_step(
         self, reals: tf.Tensor, fakes: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor
@@ -252,7 +267,7 @@ class GAN(keras.Model):
             loss = self.d_loss_fn(real_logits, fake_logits)
             objective = loss + self.penalties(reals, fakes, labels, tf.random.fold_in(seed, PENALTY))
         gradients = tape.gradient(objective, self.discriminator.trainable_variables)
-        self.d_optimizer.apply(gradients, self.discriminator.trainable_variables)
+        self.d_optimizer.apply(mean_gradients(gradients), self.discriminator.trainable_variables)
         norm = tf.linalg.global_norm(gradients)
         return {"loss": loss, "gradient": norm, "real_logits": real_logits, "fake_logits": fake_logits}
 
@@ -277,7 +292,7 @@ class GAN(keras.Model):
                 loss = self.loss_fns.generator(fake_logits)
         by_pixels = tape.gradient(loss, fakes)
         gradients = drawing.gradient(fakes, self.generator.trainable_variables, output_gradients=by_pixels)
-        self.g_optimizer.apply(gradients, self.generator.trainable_variables)
+        self.g_optimizer.apply(mean_gradients(gradients), self.generator.trainable_variables)
         return {"loss": loss, "gradient": tf.linalg.global_norm(gradients), "fake_logits": fake_logits}
 
     def penalties(self, reals: tf.Tensor, fakes: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
@@ -316,7 +331,12 @@ class GAN(keras.Model):
 
     def augment_both(self, reals: tf.Tensor, fakes: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Both as the discriminator sees them, with random numbers from `seed` (2,)."""
-        return tf.split(augment(tf.concat([reals, fakes], axis=0), self.augmentations, seed), 2)
+        if not self.augmentations:
+            return reals, fakes
+        # In turn, real, fake, real, fake: a replica's own rows of that are its reals and its fakes.
+        both = tf.reshape(tf.stack([reals, fakes], axis=1), (-1, *reals.shape[1:]))
+        both = tf.reshape(augment(both, self.augmentations, seed), (-1, 2, *reals.shape[1:]))
+        return both[:, 0], both[:, 1]
 
     def step_seed(self, update: int) -> tf.Tensor:
         """The seed (2,) of the discriminator update with this number within the step."""
@@ -327,7 +347,8 @@ class GAN(keras.Model):
         one-hot label, (N, latent_dim + classes). A subclass that conditions on a picture takes it from the reals
         instead, as image-to-image GANs do (Isola et al. 2017, arXiv:1611.07004)."""
         count = reals.shape[0] or tf.shape(reals)[0]
-        return tf.concat([tf.random.stateless_normal((count, self.latent_dim), seed), labels], axis=1)
+        latents = own_rows(lambda number: tf.random.stateless_normal((number, self.latent_dim), seed), count)
+        return tf.concat([latents, labels], axis=1)
 
     def update_average(self) -> None:
         """average <- ema * average + (1 - ema) * weights, with batch normalisation's statistics (Karras et al. 2018,
@@ -335,8 +356,8 @@ class GAN(keras.Model):
         for average, weight in zip(self.ema_generator.weights, self.generator.weights, strict=True):
             average.assign_add((1.0 - self.ema) * (weight - average))
 
-    def track(self, reals: tf.Tensor, fakes: tf.Tensor, d_step: dict, g_step: dict) -> None:
-        """Add this step to the running means."""
+    def measured(self, reals: tf.Tensor, fakes: tf.Tensor, d_step: dict, g_step: dict) -> dict[str, tf.Tensor]:
+        """What is known of a step: a scalar for each of `trackers`, except that `spread` is the ratio of two."""
         real_logits, fake_logits = d_step["real_logits"], d_step["fake_logits"]
         midway = (tf.reduce_mean(real_logits) + tf.reduce_mean(fake_logits)) / 2
         threshold = 0.0 if self.loss_fns.has_threshold else midway
@@ -350,12 +371,19 @@ class GAN(keras.Model):
             "accuracy_fake": tf.cast(fake_logits < threshold, tf.float32),
             "d_gradient": d_step["gradient"],
             "g_gradient": g_step["gradient"],
+            "real_distance": mean_distance(reals),
+            "fake_distance": mean_distance(fakes),
         }
-        for name, value in values.items():
-            self.trackers[name].update_state(value)
+        return {name: tf.reduce_mean(value) for name, value in values.items()}
+
+    def track(self, values: dict[str, tf.Tensor]) -> None:
+        """Add a step's `measured` values to the running means."""
+        for name, tracker in self.trackers.items():
+            if name != "spread":
+                tracker.update_state(values[name])
         # Weighted by the reals' distance, so that the mean is the ratio of the two mean distances.
-        apart = mean_distance(reals)
-        self.trackers["spread"].update_state(tf.math.divide_no_nan(mean_distance(fakes), apart), apart)
+        apart = values["real_distance"]
+        self.trackers["spread"].update_state(tf.math.divide_no_nan(values["fake_distance"], apart), apart)
 
     def test_step(self, data) -> dict[str, tf.Tensor]:
         """Compare a batch of held-out images with as many fakes of the averaged generator."""

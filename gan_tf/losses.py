@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from gan_tf.replicas import own_rows
+
 
 def binary_cross_entropy(label: float, logits: tf.Tensor) -> tf.Tensor:
     """Mean binary cross-entropy of `logits` against one label in [0, 1]."""
@@ -151,7 +153,8 @@ def gradient_penalty(
 
     lambda times this is added to a critic's loss (Gulrajani et al. 2017, arXiv:1704.00028, eq. 3). `seed` is (2,).
     """
-    shape = (tf.shape(reals)[0], *[1] * (len(reals.shape) - 1))
-    between = reals + tf.random.stateless_uniform(shape, seed) * (fakes - reals)
+    ones = [1] * (len(reals.shape) - 1)
+    share = own_rows(lambda count: tf.random.stateless_uniform((count, *ones), seed), tf.shape(reals)[0])
+    between = reals + share * (fakes - reals)
     # The small constant keeps the square root differentiable at 0.
     return tf.reduce_mean((tf.sqrt(squared_gradient_norms(judge, between) + 1e-12) - 1.0) ** 2)

@@ -15,7 +15,7 @@ import textwrap
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from gan_tf.common.errors import InputError, exit_on_input_error
 from gan_tf.common.options import Checked, optional, parse_groups
@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # These import TensorFlow, for which --help does not wait.
     from gan_tf.gan import GAN
     from gan_tf.run.build import Phases
     from gan_tf.run.callbacks import Checkpoint
+    from gan_tf.run.distribute import Cluster
     from gan_tf.run.folder import Run
 
 # Short paragraphs, as tyro does not wrap them.
@@ -50,6 +51,8 @@ class RunOptions(Checked):
     fallback: bool = True
     """If the data set cannot be downloaded, warn and train on digits or creatures instead, which need no network.
     With --no-fallback, that is an error."""
+    distribute: Annotated[Literal["mirrored", "multiworker"] | None, optional("WHERE", "one device")] = None
+    """Train on all GPUs of this machine (mirrored), or on several machines (multiworker, see docs/cluster.md)."""
     tensorboard: bool = False
     """Also write TensorBoard logs into the run's folder. Needs the package tensorboard."""
 
@@ -114,7 +117,7 @@ class Job:
     chosen: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
-def begin(options: Options, argv: list[str]) -> "tuple[Run, Job]":
+def begin(options: Options, argv: list[str], cluster: "Cluster") -> "tuple[Run, Job]":
     """Make a new run's folder. Raises InputError."""
     from gan_tf.data.choices import choose
     from gan_tf.data.images import train_holdout_split
@@ -123,7 +126,7 @@ def begin(options: Options, argv: list[str]) -> "tuple[Run, Job]":
     from gan_tf.run.folder import Run
 
     config, message = options.config, None
-    if options.fallback:
+    if options.fallback and not cluster.workers:  # Of several, one might fall back and another not.
         config, images, message = load_or_fallback(
             config, lambda name: parse(argv, fallback_defaults(argv, name)).config
         )
@@ -139,7 +142,8 @@ def begin(options: Options, argv: list[str]) -> "tuple[Run, Job]":
         from gan_tf.measure import features, report
 
         report.check_count(len(train_holdout_split(images, config)[0]) // 2, features.SIZE)
-    run = Run.create(options.run, config, images, message)
+    cluster.check(config)
+    run = Run.create(options.run, config, images, message) if cluster.is_chief else Run(Path(options.run))
     return run, Job(config, images, first_phase(images, config), message, reasons)
 
 
@@ -180,7 +184,7 @@ def warn_of(message: str) -> None:
     print(frame, *(f"!! {line:74} !!" for line in lines), frame, sep="\n", file=sys.stderr, flush=True)
 
 
-def announce(run: "Run", job: "Job", gan: "GAN", per_epoch: int) -> None:
+def announce(run: "Run", job: "Job", gan: "GAN", per_epoch: int, cluster: "Cluster") -> None:
     """Print what is about to happen, in numbers."""
     from gan_tf.run.folder import device
 
@@ -189,6 +193,11 @@ def announce(run: "Run", job: "Job", gan: "GAN", per_epoch: int) -> None:
     size = "x".join(map(str, images.shape))
     print(f"data           {len(images):,} images of {size}: {images.name}{labels} ({images.source})")
     print(f"device         {device()}")
+    count = cluster.strategy.num_replicas_in_sync
+    if count > 1:
+        here = f" in {len(cluster.workers)} processes" if cluster.workers else ""
+        alone = ", whose minibatch standard deviation is each replica's own" if config.minibatch_std else ""
+        print(f"replicas       {count}{here}, on {config.batch_size // count} images of each batch{alone}")
     told = f" and one of {gan.classes} {'clusters' if config.clusters else 'labels'}" if gan.classes else ""
     print(f"generator      {gan.generator.count_params():,} parameters, from {config.latent_dim} random numbers{told}")
     print(f"discriminator  {gan.discriminator.count_params():,} parameters")
@@ -257,15 +266,24 @@ def train(argv: list[str]) -> None:
         raise InputError("--tensorboard needs the package tensorboard: install it with pip install tensorboard.")
     if options.run and options.resume:
         raise InputError("--run makes a new folder and --resume continues in an old one: leave one of them out.")
+    if options.distribute == "multiworker" and not (options.run or options.resume):
+        raise InputError("--distribute multiworker needs --run DIR (or --resume DIR), the same folder for all workers.")
+    from gan_tf.run import distribute
     from gan_tf.run.folder import Run
 
-    run, job = (Run.open(options.resume), None) if options.resume else begin(options, argv)
-    with run.lock():
+    cluster = distribute.start(options.distribute)
+    run, job = (Run.open(options.resume), None) if options.resume else begin(options, argv, cluster)
+    with run.lock() if cluster.is_chief else contextlib.nullcontext():
         job = job or reopen(run, argv)
+        cluster.check(job.config)
         if job.fallback:
             warn_of(job.fallback)
         try:
-            train_in(run, job, options.tensorboard)
+            with cluster.watched(run.folder):
+                if cluster.is_chief:
+                    train_in(run, job, options.tensorboard, cluster)
+                else:
+                    follow(run, job, cluster)
         except BrokenPipeError:  # Not the disk: nobody reads the output any more.
             raise
         except OSError as error:
@@ -275,11 +293,27 @@ def train(argv: list[str]) -> None:
                 warn_of(job.fallback)
 
 
-def train_in(run: "Run", job: "Job", tensorboard: bool) -> None:
+def follow(run: "Run", job: "Job", cluster: "Cluster") -> None:
+    """Take every step with the chief, from the same checkpoint, and write nothing."""
+    from gan_tf.run import callbacks, distribute
+    from gan_tf.run.build import build_for
+    from gan_tf.run.checkpoints import CheckpointStore
+    from gan_tf.run.loop import train_epochs
+
+    gan = build_for(job.images, job.config, job.phases, cluster.strategy)
+    store = CheckpointStore(gan, run.checkpoints)
+    if store.manager.checkpoints:
+        store.restore()
+    distribute.meet(cluster.strategy, int(gan.step))
+    print(f"worker {cluster.index} trains with {cluster.workers[0]}, which writes {run.folder}", flush=True)
+    train_epochs(gan, job.images, job.config, [callbacks.TerminateOnNonFinite()])
+
+
+def train_in(run: "Run", job: "Job", tensorboard: bool, cluster: "Cluster") -> None:
     """Train from the newest checkpoint of a locked run, and make its pictures."""
     from gan_tf.common.files import remove_partial_files
     from gan_tf.data.images import steps_per_epoch
-    from gan_tf.run import callbacks, plots
+    from gan_tf.run import callbacks, distribute, plots
     from gan_tf.run.build import build_for
     from gan_tf.run.checkpoints import CheckpointStore
     from gan_tf.run.folder import save_picture
@@ -287,22 +321,26 @@ def train_in(run: "Run", job: "Job", tensorboard: bool) -> None:
 
     config, images = job.config, job.images
     remove_partial_files(run.folder)
-    gan, per_epoch = build_for(images, config, job.phases), steps_per_epoch(images, config)
+    gan = build_for(images, config, job.phases, cluster.strategy)
+    per_epoch = steps_per_epoch(images, config)
     store = CheckpointStore(gan, run.checkpoints)
     store.restore_or_begin()
     first = int(gan.step)
     if config.epochs < first / per_epoch:
         raise InputError(f"--epochs is {config.epochs}, but {run.folder} has done {first // per_epoch}: ask for more.")
+    if cluster.workers:
+        distribute.meet(cluster.strategy, first)
     run.record_start(config, job.phases, first)
     run.cut_history(first // per_epoch)
     reals = images.images[: callbacks.COLUMNS * callbacks.ROWS]
     save_picture(run.reals_png, plots.grid(reals, columns=callbacks.COLUMNS))
-    announce(run, job, gan, per_epoch)
+    announce(run, job, gan, per_epoch, cluster)
     watchers = callbacks.make_callbacks(run, store, images, config, tensorboard)
     progress, checkpoint = watchers[0], watchers[-1]
     began = time.perf_counter()
     try:
-        with ctrl_c_stops(checkpoint), contextlib.closing(progress):
+        # Of several workers, all have to stop at the same step, so there Ctrl-C goes back to the last checkpoint.
+        with contextlib.nullcontext() if cluster.workers else ctrl_c_stops(checkpoint), contextlib.closing(progress):
             train_epochs(gan, images, config, watchers)
     except callbacks.Diverged as error:
         store.restore()

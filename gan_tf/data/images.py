@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -144,12 +144,17 @@ def steps_per_epoch(images: ImageDataset, config: Config) -> int:
     return config.steps_per_epoch or len(train_holdout_split(images, config)[0]) // (config.batch_size * config.d_steps)
 
 
-def batches(images: ImageDataset, config: Config, start: int = 0) -> "tf.data.Dataset":
+def batches(
+    images: ImageDataset, config: Config, start: int = 0, replicas: int = 1, own: Sequence[int] = (0,)
+) -> "tf.data.Dataset":
     """The endless batches of a run from step `start` on: uint8 (d_steps * batch_size, height, width, channels). With
     config.told, each is a pair of these and their classes, int64 (d_steps * batch_size,).
 
     Each pass shuffles the training images with (seed, pass) and drops an incomplete last batch. The batch of a step
     therefore depends on seed and step only, and a resumed run gets the same batches as one that never stopped.
+
+    With `replicas`, each batch is split into so many parts, and the dataset holds those of the replicas `own`, one
+    after the other, step by step: (d_steps * batch_size / replicas, ...).
     """
     import tensorflow as tf
 
@@ -166,6 +171,13 @@ def batches(images: ImageDataset, config: Config, start: int = 0) -> "tf.data.Da
 
     first_pass, steps_done = divmod(start, steps_per_pass)
     indices = tf.data.Dataset.range(first_pass, tf.int64.max).flat_map(one_pass).skip(steps_done)
+
+    if replicas > 1:
+        # A replica needs its part of each of the d_steps updates.
+        shape = (config.d_steps, replicas, config.batch_size // replicas)
+        parts = indices.map(lambda batch: tf.reshape(tf.transpose(tf.reshape(batch, shape), (1, 0, 2)), (replicas, -1)))
+        indices = parts.map(lambda batch: tf.gather(batch, [*own])).unbatch()
+        size //= replicas
 
     def gather(indices: tf.Tensor):
         # With NumPy, because tf.gather would load a memory-mapped file into memory.

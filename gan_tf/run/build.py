@@ -101,9 +101,22 @@ def build_gan(config: Config, image_shape: tuple[int, int, int], phases: Phases 
     return gan
 
 
-def build_for(images: ImageDataset, config: Config, phases: Phases | None = None) -> GAN:
-    """The compiled GAN of a run on `images`, by default of a new one."""
-    return build_gan(config, images.shape, phases or first_phase(images, config), len(class_shares(images, config)))
+def build_for(
+    images: ImageDataset, config: Config, phases: Phases | None = None, strategy: tf.distribute.Strategy | None = None
+) -> GAN:
+    """The compiled GAN of a run on `images`, by default of a new one, with a replica on each device of `strategy`."""
+    strategy = strategy or tf.distribute.get_strategy()
+    with strategy.scope():
+        classes = len(class_shares(images, config))
+        gan = build_gan(config, images.shape, phases or first_phase(images, config), classes)
+    if strategy.num_replicas_in_sync > 1:
+        # Of the whole batch, not of a replica's part of it.
+        for layer in gan.generator.layers:
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.synchronized = True
+        # Outside of the scope, so that each process has its own, which it reads without asking the others.
+        gan.start_counting()
+    return gan
 
 
 def adam(rate: float, config: Config, phases: Phases, updates_per_step: int = 1) -> keras.optimizers.Optimizer:

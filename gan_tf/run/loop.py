@@ -6,8 +6,9 @@ import keras
 import tensorflow as tf
 
 from gan_tf.config import Config
-from gan_tf.data.images import ImageDataset, batches, steps_per_epoch
+from gan_tf.data.images import ImageDataset, steps_per_epoch
 from gan_tf.gan import GAN
+from gan_tf.run.distribute import share_out
 
 # Steps in one call of the compiled function. Python's part of a call costs as much as a step of a small network, and
 # callbacks are called between calls only: Ctrl-C waits for at most this many steps.
@@ -29,7 +30,7 @@ def train_epochs(
     # A loop by hand, because Keras's `fit` cannot start within an epoch: it always resets the metrics and the count.
     per_epoch = steps_per_epoch(images, config)
     run_steps = compile_steps(gan)
-    data = iter(batches(images, config, int(gan.step)))
+    data = iter(share_out(images, config, gan))
     watchers = keras.callbacks.CallbackList(
         list(callbacks), add_history=True, model=gan, epochs=config.epochs, steps=per_epoch, verbose=0
     )
@@ -58,9 +59,15 @@ def train_epochs(
 
 def compile_steps(gan: GAN):
     """A function of (iterator, count) that trains `count` steps, one batch each, and returns the running means. It is
-    traced once, whatever `count` is."""
-    step = gan.train_step
-    if gan.jit_compile:  # What `compile` was called with. XLA cannot compile the iterator, so it gets the step only.
+    traced once, whatever `count` is. Replicas of the GAN play each step together, and the means are those of all."""
+    strategy, step = gan.distribute_strategy, gan.train_step
+    if strategy.num_replicas_in_sync > 1:
+
+        def step(data):
+            values = strategy.run(gan.play, (data,))
+            return gan.finish_step({name: strategy.reduce("MEAN", value, axis=None) for name, value in values.items()})
+
+    elif gan.jit_compile:  # What `compile` was called with. XLA cannot compile the iterator, so it gets the step only.
         step = tf.function(step, jit_compile=True, autograph=False)
 
     # AutoGraph would turn a Python loop into this one, but it fails with some versions of its parser on Python 3.13.
