@@ -21,9 +21,10 @@ test: .venv/installed
 # What `make test` leaves out. `make test test-all` runs nothing twice.
 test-all: test
 	$(BIN)/pyright -p . --pythonpath $(BIN)/python
-	$(BIN)/python -m pip install --quiet -e ".[browser,export]"
+	$(BIN)/python -m pip install --quiet -e ".[browser,export,sweep]"
 	@command -v chromium >/dev/null || $(CHROMIUM)
-	$(BIN)/python -m pytest -q -n 1 -m 'browser or export or slow'
+	$(BIN)/python -m pytest -q -m 'export or slow'
+	$(BIN)/python -m pytest -q -n 1 -m browser
 
 # Without a browser, the tests that need one are skipped and say so.
 CHROMIUM = { [ "$$(id -u)" = 0 ] && command -v apt-get && apt-get update -q && apt-get install -y -q chromium; } || true

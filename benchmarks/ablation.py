@@ -55,7 +55,7 @@ STEPS_PER_EPOCH, COUNT = 32, 2710
 # The fields of each set, and the preset's number of steps.
 SETS = {
     "mnist": ({"label": "5"}, 1280),
-    # With mirror images, which neither help nor harm creatures: results/switches.md.
+    # With mirror images, because half of the creatures face the other way.
     "creatures": ({"image_size": 28, "batch_size": 16, "flip": True}, 2560),
 }
 VARIANTS = {

@@ -118,7 +118,7 @@ def train_ours(
     seed: int, arguments: Sequence[str], folder: Path, pictures: Path | None = None, count: int = FAKES
 ) -> Trained:
     """Run `python -m gan_tf.train` with these arguments, and draw fakes from the saved generator. The folder `pictures`
-    gets mnist_five.png, the same latents after each epoch, and strip_mnist_five.png, the first eight fakes."""
+    gets mnist_five.png, the same latents after each epoch."""
     run = Run(folder / f"ours-{seed}")
     command = ["-m", "gan_tf.train", *arguments, "--seed", str(seed), "--run", str(run.folder)]
     text, seconds, memory = run_process(command)
@@ -131,7 +131,6 @@ def train_ours(
         epochs = [epoch for epoch in (0, 1, 2, 3, 4, 5, 6, 8) if epoch <= last]
         frames = [plots.open_png(run.sample_png(epoch)) for epoch in epochs]
         save_picture(pictures / "mnist_five.png", plots.strip(frames, [f"epoch {epoch}" for epoch in epochs]))
-        save_picture(pictures / "strip_mnist_five.png", plots.grid(fakes[:8], columns=8, scale=4))
     return Trained("gan_tf", seed, seconds, training, memory, fakes)
 
 

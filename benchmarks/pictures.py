@@ -12,7 +12,7 @@ results/pictures_speed.json and turn minutes into steps. The peer's first measur
 trains exactly that many steps, so other load on the machine changes no picture. All fakes, and grids of 64, are kept in
 --folder and never trained twice. A seed takes ten minutes of two cores, and the peer's as long again. Writes
 results/pictures.md with the sets and seeds of this call, pictures of the first fakes, not selected, to
-results/pictures_SET.png (the peer's above ours) and results/strip_SET.png, and each set's row of
+results/pictures_SET.png (the peer's above ours), and each set's row of
 results/readme_table.md. The peer needs PyTorch: pip install -e .[bench]
 """
 
@@ -233,13 +233,12 @@ def judge_set(
     return SetResult(images, reference, reader, judged)
 
 
-def save_strips(folder: Path, name: str, samples: Sequence[Sample]) -> None:
+def save_firsts(folder: Path, name: str, samples: Sequence[Sample]) -> None:
     """Fakes of the first seed after its last minute, not selected: pictures_NAME.png, a dozen of the peer above a dozen
-    of ours, and strip_NAME.png, eight of ours."""
+    of ours."""
     by_what = {what: [s for s in samples if s.what == what] for what in ("peer", "ours")}
     last = [min(some, key=lambda s: (-s.minutes, s.seed)).images for some in by_what.values() if some]
     save_picture(folder / f"pictures_{name}.png", plots.grid(np.concatenate([one[:12] for one in last]), columns=12))
-    save_picture(folder / f"strip_{name}.png", plots.grid(last[-1][:8], columns=8, scale=2))
 
 
 # --- Write ------------------------------------------------------------------------------------------------------------
@@ -355,7 +354,7 @@ def main() -> None:
             reference = report.run_reference(images, config, rotation_network(images, folder))
             reader = creature_reader(images.shape[0], folder) if name == "creatures" else None
             results.append(judge_set(images, samples, reference, folder, reader))
-            save_strips(RESULTS, name, samples)
+            save_firsts(RESULTS, name, samples)
             update_readme_table(readme_row(results[-1], MINUTES[-1]))
     if results:
         write(results, {name: speeds[name] for name in options.sets}, MINUTES[-1])

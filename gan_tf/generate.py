@@ -62,7 +62,7 @@ class Options(Checked):
     seed: Annotated[int, at_least(0)] = 0
     """The seed of the latents. The same seed gives the same images; with a smaller --count, the first of them."""
     truncation: Annotated[float, Must("a finite number of at least 0", lambda psi: 0 <= psi < np.inf)] = 1.0
-    """Multiply the latents by this. Below 1, images vary less (Brock et al. 2018); chapter 8 measures what that
+    """Multiply the latents by this. Below 1, images vary less (Brock et al. 2018); chapter 9 measures what that
     costs."""
     interpolate: Annotated[Ends | None, optional("A B", "none")] = None
     """Draw the way from image A to image B. These are images of this --seed and --label, numbered from 0, row by row in

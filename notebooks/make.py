@@ -271,7 +271,7 @@ def table() -> str:
         )
     # Without blank lines, at which GitHub would end the table.
     rows = [
-        "\n".join(["<tr>", *cells[i : i + 2], "</tr>"]) for i in range(0, len(cells), 2)
+        "<tr>" + "\n".join(cells[i : i + 2]) + "</tr>" for i in range(0, len(cells), 2)
     ]
     return "\n".join(["<table>", *rows, "</table>"])
 

@@ -148,6 +148,7 @@ def test_the_closest_fakes_stand_above_their_originals(run, monkeypatch):
     assert run.read_metrics()["evaluation"]["fakes"]["copying_ratio"]["mean"] < 1e-3
 
 
+@pytest.mark.slow
 def test_a_conditional_run_is_measured_label_by_label(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(features, "STEPS", 300)
     monkeypatch.setattr(report, "baselines", lambda real: {})

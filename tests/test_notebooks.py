@@ -54,6 +54,7 @@ def solution(path, cell):
     return exercises(path).exercises[number].solution if number else cell.metadata.get("solution")
 
 
+@pytest.mark.slow
 @pytest.fixture(scope="module")
 def kernel(tmp_path_factory):
     """One kernel for all notebooks of this process, so that TensorFlow is imported once."""

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from gan_tf import evaluate, export, generate, page, train
+from gan_tf import evaluate, export, generate, page, sweep, train
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "notebooks"))
 import make
@@ -24,7 +24,7 @@ PAGES = [
     ROOT / "pretrained" / "README.md",
     *sorted(ROOT.glob("docs/*.md")),
 ]
-COMMANDS = {"train": train, "generate": generate, "evaluate": evaluate, "export": export, "page": page}
+COMMANDS = {"train": train, "generate": generate, "evaluate": evaluate, "export": export, "page": page, "sweep": sweep}
 each_page = pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 
 
@@ -76,6 +76,7 @@ def test_every_command_parses(path):
 @each_page
 def test_every_option_exists(path, capsys):
     known = {"--quiet", "--check", "--table"}  # Options of pip, ruff and notebooks/make.py.
+    known |= {"--nodes", "--ntasks-per-node", "--gpus-per-node", "--requeue", "--head", "--port"}  # Of SLURM and Ray.
     for command in COMMANDS.values():
         with pytest.raises(SystemExit):
             command.main(["--help"])

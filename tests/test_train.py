@@ -266,6 +266,7 @@ def contents(folder):
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_a_run_killed_again_and_again_equals_the_one_that_was_not(uninterrupted, server, tmp_path):
     run, waits = Run(tmp_path / "run"), tmp_path / "waits"
     # Two epochs. In the second one, another process tries to resume the run, and changes nothing.

@@ -36,7 +36,6 @@ import mnist_five
 import pictures
 import sizes
 import speedrun
-import switches
 
 # TensorFlow warns that tf.data's own functions stay compiled.
 pytestmark = pytest.mark.filterwarnings("ignore:Even though the `tf.config.experimental_run_functions_eagerly`")
@@ -256,10 +255,10 @@ def test_pictures(tmp_path, monkeypatch):
     short = [row for row in cells(text) if len(row) == len(pictures.SHORT)][2]
     assert "±" in short[4] and short[0] == "creatures"
     assert len([row for row in cells(text) if len(row) == len(pictures.CREATURES)]) == 2 + 5
-    pictures.save_strips(tmp_path, "creatures", samples)
-    dozens, strip = (plots.open_png(tmp_path / f"{kind}_creatures.png") for kind in ("pictures", "strip"))
-    assert dozens.shape == plots.grid(np.zeros((24, 28, 28, 3), np.uint8), columns=12).shape
-    assert (strip == plots.grid(samples[3].images[:8], columns=8, scale=2)).all()
+    pictures.save_firsts(tmp_path, "creatures", samples)
+    dozens = plots.open_png(tmp_path / "pictures_creatures.png")
+    last = np.concatenate([samples[1].images[:12], samples[3].images[:12]])
+    assert (dozens == plots.grid(last, columns=12)).all()
     row = pictures.readme_row(result, 2)
     assert len(row) == len(engine.README_HEAD) and row[3].count("/") == 2
 
@@ -312,30 +311,6 @@ def test_every_variant_of_the_ablation_has_a_config():
         assert engine.resolve(configs["wasserstein, gradient penalty"])["r1"] == 0
 
 
-def test_switches(tmp_path):
-    config = switches.with_only(TINY, ("flips",))
-    assert config.flip and config.augment == () and switches.with_only(config, ()).flip is False
-    reference = Reference(creatures().images, Thumbnails(), count=100, splits=2)
-    judged = switches.train_and_judge(config, creatures(), reference, 2, [0], tmp_path / "flips")
-    row = switches.variant_row(("creatures", 2, ("flips",)), 2, False, 1.0, judged, reference.floor)
-    floor = switches.floor_row("creatures", reference.floor, 28)
-    assert len(row) == len(floor) == len(switches.HEAD)
-    assert float(row[6]) > 3 and floor[6] == "1.00"
-    apart, mixed = ([1, 2, 3], [4, 5, 6]), ([1, 5, 3], [4, 2, 6])
-    values = {}
-    for minutes in (2, 10):
-        for measure, (on, off) in zip(switches.DISTANCES, (apart, apart[::-1], mixed), strict=True):
-            values.setdefault(("creatures", minutes, ("R1",)), {})[measure] = on
-            values.setdefault(("creatures", minutes, ()), {})[measure] = off
-    text = switches.switch_table(values)
-    assert [row[-1] for row in cells(text)[2:]] == ["helps", "harms", "none"]
-    assert "6 comparisons" in text and "In 4," in text and "in 0.6," in text
-    mirrored = switches.mirrored_row(creatures())
-    assert mirrored[0] == "creatures" and float(mirrored[1]) > 0
-    both, one, other, none = ("x", 2, ("R1", "flips")), ("x", 2, ("R1",)), ("x", 10, ("flips",)), ("x", 2, ())
-    assert switches.pairs([both, one, other, none]) == [("flips", both, one), ("R1", one, none)]
-
-
 def test_sizes(monkeypatch, capsys):
     def here(arguments):
         monkeypatch.setattr(sys, "argv", ["sizes.py", *arguments[1:]])
@@ -361,6 +336,7 @@ def test_folder_speed(tmp_path, monkeypatch):
     assert float(second[4]) <= float(first[4])
 
 
+@pytest.mark.slow
 def test_mnist_five(tmp_path, monkeypatch):
     def here(arguments):
         from gan_tf import train
@@ -383,7 +359,7 @@ def test_mnist_five(tmp_path, monkeypatch):
     assert len(reference.held_out) == held_out + len(new) and held_out > 0
     arguments = ["--dataset", "digits", "--epochs", "1", "--steps-per-epoch", "2", "--width", "16", "--batch-size", "4"]
     ours = mnist_five.train_ours(0, arguments, tmp_path, tmp_path, count=reference.count)
-    assert {path.name for path in tmp_path.glob("*.png")} == {"mnist_five.png", "strip_mnist_five.png"}
+    assert {path.name for path in tmp_path.glob("*.png")} == {"mnist_five.png"}
     assert ours.images.shape == (reference.count, 28, 28, 1) and ours.training > 0
     out = tmp_path / "tutorial-0-70.npz"
     players = mnist_five.tutorial(out, 0, fives.images[:64], epochs=1, batch=32, count=reference.count)

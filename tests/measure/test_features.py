@@ -82,6 +82,7 @@ def test_a_network_is_trained_once_and_cached_atomically(tmp_path, monkeypatch):
         rotation_network(images, tmp_path)
 
 
+@pytest.mark.slow
 def test_training_neither_reads_nor_changes_a_global_random_state(tmp_path, monkeypatch):
     monkeypatch.setattr(features, "STEPS", 20)
     images = arrows(60)

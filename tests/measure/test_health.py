@@ -250,6 +250,7 @@ def test_the_curves_shade_the_healthy_band(tmp_path):
     assert greener.mean() > 0.05
 
 
+@pytest.mark.slow
 def test_a_generator_that_cannot_see_its_labels_is_said_to_ignore_them(monkeypatch):
     monkeypatch.setattr("gan_tf.run.loop.STEPS_PER_CALL", 1)  # Weights are reset after each step.
     config = preset_config("digits", label=("0", "1"), conditional=True, epochs=8, steps_per_epoch=64)

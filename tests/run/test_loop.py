@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from gan_tf.data.images import batches
 from gan_tf.gan import GAN
 from gan_tf.run import loop
 from gan_tf.run.build import build_gan
@@ -112,7 +113,7 @@ def test_the_loop_takes_the_same_steps_as_keras_fit(config, images):
     config = dataclasses.replace(config, epochs=1)
     ours, theirs = build_gan(config, images.shape), build_gan(config, images.shape)
     train_epochs(ours, images, config)
-    theirs.fit(loop.batches(images, config), steps_per_epoch=5, epochs=1, shuffle=False, verbose=0)
+    theirs.fit(batches(images, config), steps_per_epoch=5, epochs=1, shuffle=False, verbose=0)
     for a, b in zip(state(ours), state(theirs), strict=True):  # Two graphs may be rounded differently.
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
 
