@@ -38,11 +38,34 @@ GENERATORS = {
 }
 GRIDS = 8  # Sample grids that are kept.
 LARGEST = 2 * 10**6  # Bytes of a file.
+# Fields of a layer that Keras 3.6 does not know, with the value that says nothing.
+NEWER = {
+    "quantization_config": None,
+    "renorm": False,
+    "renorm_clipping": None,
+    "renorm_momentum": 0.99,
+    "ragged": False,
+    "optional": False,
+    "input_axes": None,
+    "output_axes": None,
+}
+
+
+def portable(config: str) -> str:
+    """A saved model's config.json without fields that Keras 3.6 does not know. Raises ValueError if one matters."""
+
+    def without_newer(fields: dict) -> dict:
+        said = {name: fields[name] for name, nothing in NEWER.items() if name in fields and fields[name] != nothing}
+        if said:
+            raise ValueError(f"{said} needs a newer Keras than 3.6")
+        return {name: value for name, value in fields.items() if name not in NEWER}
+
+    return json.dumps(json.loads(config, object_hook=without_newer))
 
 
 def compact(source: Path, target: Path) -> None:
-    """Save the Keras model in `source` with weights rounded to float16, compressed. They stay float32 numbers, so that
-    Keras computes as before."""
+    """Save the Keras model in `source` with weights rounded to float16, compressed, so that Keras 3.6 opens it. They
+    stay float32 numbers, so that Keras computes as before."""
     model = keras.models.load_model(source, compile=False)
     for weight in model.weights:
         weight.assign(np.asarray(weight).astype(np.float16))
@@ -53,7 +76,8 @@ def compact(source: Path, target: Path) -> None:
         # Keras stores without compression. Half of the bits of a rounded float32 are 0 and take no space with it.
         with zipfile.ZipFile(saved) as old, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as new:
             for name in old.namelist():
-                new.writestr(name, old.read(name))
+                content = old.read(name)
+                new.writestr(name, portable(content.decode()) if name == "config.json" else content)
 
 
 def pack(run: Run, packed: Run) -> None:

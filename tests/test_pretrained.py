@@ -1,6 +1,8 @@
+import importlib.util
 import json
 import subprocess
 import sys
+import zipfile
 
 import keras
 import numpy as np
@@ -13,6 +15,11 @@ from gan_tf.gan import sample, with_labels
 from gan_tf.run import plots
 from gan_tf.run.callbacks import COLUMNS, grid_inputs
 from gan_tf.run.folder import Run
+
+# By its path, because notebooks/ has a make.py, too.
+spec = importlib.util.spec_from_file_location("pretrained_make", pretrained.FOLDER / "make.py")
+make = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(make)
 
 NAMES = sorted(path.parent.name for path in pretrained.FOLDER.glob("*/config.json"))
 CONDITIONAL = {"digits": 10, "fashion": 10, "creatures": 6}
@@ -32,6 +39,20 @@ def test_a_pretrained_generator_draws_what_its_grid_shows(name):
     shown = plots.open_png(run.sample_png(config.epochs))
     # The grid was drawn before the weights were rounded.
     assert np.abs(drawn.astype(int) - shown).max() <= 8 and np.abs(drawn.astype(int) - shown).mean() < 0.3
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_older_keras_knows_every_field(name):
+    for path in (pretrained.FOLDER / name).glob("*.keras"):
+        with zipfile.ZipFile(path) as saved:
+            config = saved.read("config.json").decode()
+        assert make.portable(config) == config and not any(f'"{field}"' in config for field in make.NEWER)
+
+
+def test_a_field_that_says_something_is_not_dropped():
+    assert make.portable('{"renorm": false, "units": 3}') == '{"units": 3}'
+    with pytest.raises(ValueError, match=r"renorm.* needs a newer Keras than 3.6"):
+        make.portable('{"layers": [{"renorm": true}]}')
 
 
 @pytest.mark.parametrize("name", NAMES)
