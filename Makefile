@@ -20,8 +20,8 @@ test: .venv/installed
 
 # What `make test` leaves out. `make test test-all` runs nothing twice.
 test-all: test
-	$(BIN)/pyright -p . --pythonpath $(BIN)/python
 	$(BIN)/python -m pip install --quiet -e ".[browser,export,sweep]"
+	$(BIN)/pyright -p . --pythonpath $(BIN)/python
 	@command -v chromium >/dev/null || $(CHROMIUM)
 	$(BIN)/python -m pytest -q -m 'export or slow'
 	$(BIN)/python -m pytest -q -n 1 -m browser

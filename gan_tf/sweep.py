@@ -170,7 +170,7 @@ def measured_epochs(folder: Path) -> list[dict[str, float]]:
     with open(folder / "history.csv", newline="") as file:
         # The last line may be half written.
         found = [[row[name] for name in ("epoch", *MEASURES)] for row in csv.DictReader(file) if row["coverage"]]
-    rows = [dict(zip(("epoch", *MEASURES), map(float, row), strict=True)) for row in found]
+    rows: list[dict[str, float]] = [dict(zip(("epoch", *MEASURES), map(float, row), strict=True)) for row in found]
     return [row for row in rows if math.isfinite(row["coverage"])]
 
 

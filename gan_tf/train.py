@@ -143,7 +143,7 @@ def begin(options: Options, argv: list[str], cluster: "Cluster") -> "tuple[Run, 
 
         report.check_count(len(train_holdout_split(images, config)[0]) // 2, features.SIZE)
     cluster.check(config)
-    run = Run.create(options.run, config, images, message) if cluster.is_chief else Run(Path(options.run))
+    run = Run.create(options.run, config, images, message) if cluster.is_chief else Run(Path(options.run or ""))
     return run, Job(config, images, first_phase(images, config), message, reasons)
 
 

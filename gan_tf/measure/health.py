@@ -20,7 +20,7 @@ from gan_tf.gan import GAN, inputs_of_each_class, sample, to_unit_range, with_la
 from gan_tf.losses import LOSSES, chance_losses
 from gan_tf.measure.metrics import thumbnails
 
-History = Mapping[str, Sequence[float]]
+History = Mapping[str, Sequence[float] | np.ndarray]
 
 PATIENCE = 3  # Epochs that a verdict rests on. A single one may be a bad moment.
 # The band of each column in a healthy run, which the curves shade.

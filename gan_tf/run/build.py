@@ -105,11 +105,11 @@ def build_for(
     images: ImageDataset, config: Config, phases: Phases | None = None, strategy: tf.distribute.Strategy | None = None
 ) -> GAN:
     """The compiled GAN of a run on `images`, by default of a new one, with a replica on each device of `strategy`."""
-    strategy = strategy or tf.distribute.get_strategy()
-    with strategy.scope():
+    over: tf.distribute.Strategy = strategy or tf.distribute.get_strategy()  # type: ignore[assignment]
+    with over.scope():
         classes = len(class_shares(images, config))
         gan = build_gan(config, images.shape, phases or first_phase(images, config), classes)
-    if strategy.num_replicas_in_sync > 1:
+    if over.num_replicas_in_sync > 1:
         # Of the whole batch, not of a replica's part of it.
         for layer in gan.generator.layers:
             if isinstance(layer, keras.layers.BatchNormalization):
