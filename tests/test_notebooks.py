@@ -54,7 +54,6 @@ def solution(path, cell):
     return exercises(path).exercises[number].solution if number else cell.metadata.get("solution")
 
 
-@pytest.mark.slow
 @pytest.fixture(scope="module")
 def kernel(tmp_path_factory):
     """One kernel for all notebooks of this process, so that TensorFlow is imported once."""
@@ -108,6 +107,7 @@ def test_it_leads_on(path):
     assert links and all((path.parent / link.split("#")[0]).exists() for link in links)
 
 
+@pytest.mark.slow
 @each
 def test_it_runs_with_its_exercises_solved(path, kernel):
     stored = read(path)
