@@ -202,6 +202,7 @@ def run_trials(folder: Path, trials: Sequence[Trial], given: argparse.Namespace)
     """Run what is left of a sweep. Returns the last line of each run that failed."""
     import ray
     from ray import tune
+    from ray.tune.schedulers import ASHAScheduler
 
     directory = folder / "ray"
     trainable = tune.with_resources(make_trainable(), {"cpu": given.cpus, "gpu": given.gpus})
@@ -215,9 +216,7 @@ def run_trials(folder: Path, trials: Sequence[Trial], given: argparse.Namespace)
         ]
         scheduler, most = None, max(trial.epochs for trial in trials)
         if given.early_stopping:
-            scheduler = tune.schedulers.ASHAScheduler(
-                time_attr="epoch", max_t=most, grace_period=max(1, most // 4), reduction_factor=2
-            )
+            scheduler = ASHAScheduler(time_attr="epoch", max_t=most, grace_period=max(1, most // 4), reduction_factor=2)
         tuner = tune.Tuner(
             trainable,
             param_space={"trial": tune.grid_search(space)},
@@ -228,10 +227,9 @@ def run_trials(folder: Path, trials: Sequence[Trial], given: argparse.Namespace)
         results = tuner.fit()
     finally:
         ray.shutdown()
+    found = [results[number] for number in range(len(results))]
     return [
-        last_line(Path(f"{folder / trial.name}.txt"))
-        for trial, result in zip(trials, results, strict=True)
-        if result.error
+        last_line(Path(f"{result.config['trial']['folder']}.txt")) for result in found if result.error and result.config
     ]
 
 
