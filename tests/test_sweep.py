@@ -3,10 +3,12 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -143,7 +145,10 @@ def test_a_sweep_runs_on_a_cluster_and_stops_bad_runs_early(tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    environment = os.environ | {"RAY_TMPDIR": str(tmp_path), "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1"}
+    # A short path, because the names of sockets have at most 107 characters.
+    short = tempfile.mkdtemp(prefix="ray")
+    environment = os.environ | {"RAY_TMPDIR": short, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1"}
+    environment |= {"RAY_worker_niceness": "0"}
     ray = [str(Path(sys.executable).with_name("ray")), "start", "--num-cpus=1", "--disable-usage-stats", "--block"]
     nodes = []
     try:
@@ -163,6 +168,7 @@ def test_a_sweep_runs_on_a_cluster_and_stops_bad_runs_early(tmp_path):
         for node in nodes:
             node.terminate()
             node.wait()
+        shutil.rmtree(short, ignore_errors=True)
     good, bad = (Run(tmp_path / "sweep" / f"learning_rate={rate},seed=0") for rate in ("0.002", "0.0000001"))
     assert good.read_history()["epoch"][-1] == 16
     assert bad.read_history()["epoch"][-1] < 16 and "| 1 | 1 |" in said
