@@ -85,14 +85,16 @@ def test_the_table_has_the_spread_of_each_settings_seeds(tmp_path):
     ]
 
 
-def start(*options: str) -> subprocess.Popen:
+def start(*options: str, **environment: str) -> subprocess.Popen:
     return subprocess.Popen(
         [sys.executable, "-m", "gan_tf.sweep", *options],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env=os.environ | {"RAY_worker_niceness": "0"},  # Or other tests could keep it from ever beginning.
+        env=os.environ
+        | {"RAY_worker_niceness": "0"}
+        | environment,  # Or other tests could keep it from ever beginning.
     )
 
 
@@ -147,8 +149,8 @@ def test_a_sweep_runs_on_a_cluster_and_stops_bad_runs_early(tmp_path):
         address = f"127.0.0.1:{free.getsockname()[1]}"
     # A short path, because the names of sockets have at most 107 characters.
     short = tempfile.mkdtemp(prefix="ray")
-    environment = os.environ | {"RAY_TMPDIR": short, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1"}
-    environment |= {"RAY_worker_niceness": "0"}
+    ours = {"RAY_TMPDIR": short, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "f" * 64}
+    environment = os.environ | ours | {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1", "RAY_worker_niceness": "0"}
     ray = [str(Path(sys.executable).with_name("ray")), "start", "--num-cpus=1", "--disable-usage-stats", "--block"]
     nodes = []
     try:
@@ -160,8 +162,17 @@ def test_a_sweep_runs_on_a_cluster_and_stops_bad_runs_early(tmp_path):
                 subprocess.Popen([*ray, *role], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             )
             time.sleep(10)
-        options = ["--set", "learning_rate=0.002,0.0000001", "--seeds", "0", "--early-stopping", "--address", address]
-        process = start(*options, "--out", str(tmp_path / "sweep"), *TINY, "--epochs", "16")
+        options = [
+            "--set",
+            "learning_rate=0.002,0.0000001",
+            "--seeds",
+            "0",
+            "1",
+            "--early-stopping",
+            "--address",
+            address,
+        ]
+        process = start(*options, "--out", str(tmp_path / "sweep"), *TINY, "--epochs", "16", **ours)
         said, _ = process.communicate(timeout=600)
         assert process.returncode == 0, said
     finally:
@@ -169,6 +180,8 @@ def test_a_sweep_runs_on_a_cluster_and_stops_bad_runs_early(tmp_path):
             node.terminate()
             node.wait()
         shutil.rmtree(short, ignore_errors=True)
-    good, bad = (Run(tmp_path / "sweep" / f"learning_rate={rate},seed=0") for rate in ("0.002", "0.0000001"))
-    assert good.read_history()["epoch"][-1] == 16
-    assert bad.read_history()["epoch"][-1] < 16 and "| 1 | 1 |" in said
+    # The two good runs come first, one on each node, so that the bad ones are compared with them.
+    last = {path.parent.name: Run(path.parent).read_history()["epoch"][-1] for path in tmp_path.glob("*/*/history.csv")}
+    assert [last[f"learning_rate=0.002,seed={seed}"] for seed in (0, 1)] == [16, 16]
+    assert max(last[f"learning_rate=0.0000001,seed={seed}"] for seed in (0, 1)) < 16
+    assert "| learning_rate=0.002 | 2 | 0 |" in said and "| learning_rate=0.0000001 | 2 | 2 |" in said
