@@ -172,7 +172,8 @@ def test_a_sweep_runs_on_a_cluster_and_stops_bad_runs_early(tmp_path):
             "--address",
             address,
         ]
-        process = start(*options, "--out", str(tmp_path / "sweep"), *TINY, "--epochs", "16", **ours)
+        longer = [*TINY[:-1], "100"]  # Or a run would have ended before Ray could stop it.
+        process = start(*options, "--out", str(tmp_path / "sweep"), *longer, "--epochs", "40", **ours)
         said, _ = process.communicate(timeout=600)
         assert process.returncode == 0, said
     finally:
@@ -182,6 +183,6 @@ def test_a_sweep_runs_on_a_cluster_and_stops_bad_runs_early(tmp_path):
         shutil.rmtree(short, ignore_errors=True)
     # The two good runs come first, one on each node, so that the bad ones are compared with them.
     last = {path.parent.name: Run(path.parent).read_history()["epoch"][-1] for path in tmp_path.glob("*/*/history.csv")}
-    assert [last[f"learning_rate=0.002,seed={seed}"] for seed in (0, 1)] == [16, 16]
-    assert max(last[f"learning_rate=0.0000001,seed={seed}"] for seed in (0, 1)) < 16
+    assert [last[f"learning_rate=0.002,seed={seed}"] for seed in (0, 1)] == [40, 40]
+    assert max(last[f"learning_rate=0.0000001,seed={seed}"] for seed in (0, 1)) < 40
     assert "| learning_rate=0.002 | 2 | 0 |" in said and "| learning_rate=0.0000001 | 2 | 2 |" in said
