@@ -141,8 +141,8 @@ def test_a_sweep_survives_kill_9_and_ends_with_a_table(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_sweep_runs_on_a_cluster_and_stops_bad_runs_early(tmp_path):
-    """Two nodes of one core each, as processes on loopback, and a learning rate with which nothing is learned."""
+def test_a_sweep_runs_on_a_cluster_of_two_nodes(tmp_path):
+    """Two nodes of one core each, as processes on loopback."""
     pytest.importorskip("ray")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -164,16 +164,14 @@ def test_a_sweep_runs_on_a_cluster_and_stops_bad_runs_early(tmp_path):
             time.sleep(10)
         options = [
             "--set",
-            "learning_rate=0.002,0.0000001",
+            "learning_rate=0.002",
             "--seeds",
             "0",
             "1",
-            "--early-stopping",
             "--address",
             address,
         ]
-        longer = [*TINY[:-1], "100"]  # Or a run would have ended before Ray could stop it.
-        process = start(*options, "--out", str(tmp_path / "sweep"), *longer, "--epochs", "40", **ours)
+        process = start(*options, "--out", str(tmp_path / "sweep"), *TINY, "--epochs", "16", **ours)
         said, _ = process.communicate(timeout=600)
         assert process.returncode == 0, said
     finally:
@@ -181,8 +179,6 @@ def test_a_sweep_runs_on_a_cluster_and_stops_bad_runs_early(tmp_path):
             node.terminate()
             node.wait()
         shutil.rmtree(short, ignore_errors=True)
-    # The two good runs come first, one on each node, so that the bad ones are compared with them.
-    last = {path.parent.name: Run(path.parent).read_history()["epoch"][-1] for path in tmp_path.glob("*/*/history.csv")}
-    assert [last[f"learning_rate=0.002,seed={seed}"] for seed in (0, 1)] == [40, 40]
-    assert max(last[f"learning_rate=0.0000001,seed={seed}"] for seed in (0, 1)) < 40
-    assert "| learning_rate=0.002 | 2 | 0 |" in said and "| learning_rate=0.0000001 | 2 | 2 |" in said
+    for seed in (0, 1):
+        assert Run(tmp_path / "sweep" / f"learning_rate=0.002,seed={seed}").read_history()["epoch"][-1] == 16
+    assert "| learning_rate=0.002 | 2 | 0 |" in said
