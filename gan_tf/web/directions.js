@@ -22,8 +22,9 @@ const Directions = {
     fillSelect($("second-label"), run.labels);
     $("followers").replaceChildren(...Array.from({ length: FOLLOWERS }, blank));
     Object.assign($("turned"), { width: run.shape[1], height: run.shape[0] });
+    this.moves = Array(run.latents).fill(0);
     $("direction-sliders").replaceChildren();
-    $("more").hidden = false;
+    this.addSliders(FIRST); // Before their directions are known, so that nothing below them moves later.
     $("numbers").replaceChildren(
       ...Array.from({ length: run.latents }, (_, i) =>
         make("input", {
@@ -40,8 +41,6 @@ const Directions = {
     if (this.vectors) return this.changed();
     machine.ask("directions", "directions", { latents: run.latents }, ({ vectors }) => {
       this.vectors = vectors;
-      this.moves = vectors.map(() => 0);
-      this.addSliders(FIRST);
       this.start(this.taken ?? seededFakes(this.seed, 1)[0]);
     });
   },
@@ -71,7 +70,7 @@ const Directions = {
 
   addSliders(count) {
     const shown = $("direction-sliders").children.length;
-    const total = Math.min(this.vectors.length, shown + count);
+    const total = Math.min(run.latents, shown + count);
     for (let i = shown; i < total; i++) {
       const slider = make("input", {
         type: "range",
@@ -81,7 +80,7 @@ const Directions = {
         step: 0.1,
         oninput: ({ target }) => {
           this.moves[i] = target.valueAsNumber;
-          this.changed();
+          if (this.vectors) this.changed();
         },
       });
       const field = make(
@@ -93,7 +92,7 @@ const Directions = {
       );
       $("direction-sliders").append(make("div", { className: "direction" }, blank(), field, blank()));
     }
-    $("more").hidden = total === this.vectors.length || total >= 4 * FIRST;
+    $("more").hidden = total === run.latents || total >= 4 * FIRST;
   },
 
   setLabel(number) {

@@ -782,7 +782,7 @@ def test_nothing_sticks_out_or_moves(open_page, name, width, scheme):
         page.locator(f"#tab-{tab}").click()
         page.wait_for_timeout(1000)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, tab
-    assert page.evaluate("shift") < 0.05  # web.dev calls less than 0.1 good.
+    assert page.evaluate("shift") < 0.01
 
 
 def test_the_page_stays_free_while_the_networks_work(open_page):
