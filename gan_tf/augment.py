@@ -8,7 +8,6 @@ the generator still gets a gradient; and because reals are changed too, it does 
 Each function takes images (N, height, width, channels) in [-1, 1] and returns images of the same shape.
 """
 
-import functools
 import math
 from collections.abc import Callable, Sequence
 
@@ -24,9 +23,9 @@ def uniform(images: tf.Tensor, seed: tf.Tensor, low: float, high: float) -> tf.T
     )
 
 
-def whole_numbers(count: tf.Tensor, seed: tf.Tensor, high: int) -> tf.Tensor:
-    """Integers (count, 1) from 0 to high - 1."""
-    return tf.random.stateless_uniform((count, 1), seed, 0, high, tf.int32)
+def whole_numbers(images: tf.Tensor, seed: tf.Tensor, high: int) -> tf.Tensor:
+    """One integer from 0 to high - 1 per image, (N, 1)."""
+    return own_rows(lambda count: tf.random.stateless_uniform((count, 1), seed, 0, high, tf.int32), tf.shape(images)[0])
 
 
 def flip(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
@@ -67,8 +66,7 @@ def translation(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     # Subtracting the background makes it zero, which is what padding inserts.
     images = tf.pad(images - behind, ((0, 0), (reach, reach), (reach, reach), (0, 0)))
     for axis, own in zip((1, 2), tf.unstack(tf.random.split(seed)), strict=True):
-        draw = functools.partial(whole_numbers, seed=own, high=2 * steps + 1)
-        first = step * own_rows(draw, tf.shape(images)[0])
+        first = step * whole_numbers(images, own, 2 * steps + 1)
         images = tf.gather(images, first + tf.range(side), axis=axis, batch_dims=1)
     return images + behind
 

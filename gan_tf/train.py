@@ -147,7 +147,7 @@ def begin(options: Options, argv: list[str], cluster: "Cluster") -> "tuple[Run, 
     return run, Job(config, images, first_phase(images, config), message, reasons)
 
 
-def reopen(run: "Run", argv: list[str]) -> "Job":
+def reopen(run: "Run", argv: list[str], cluster: "Cluster") -> "Job":
     """What is left to do in the run of --resume. Raises InputError if it would not be the same run."""
     from gan_tf.data.images import steps_per_epoch
     from gan_tf.data.registry import load
@@ -160,6 +160,7 @@ def reopen(run: "Run", argv: list[str]) -> "Job":
     if differing:
         changes = ", ".join(f"--{name.replace('_', '-')} was {old[name]} and is now {new[name]}" for name in differing)
         raise InputError(f"{run.folder} cannot be resumed with other options: {changes}. Leave them out.")
+    cluster.check(config)
     images = load(config)
     if images.fingerprint != record["data"]["fingerprint"]:
         raise InputError(
@@ -274,8 +275,7 @@ def train(argv: list[str]) -> None:
     cluster = distribute.start(options.distribute)
     run, job = (Run.open(options.resume), None) if options.resume else begin(options, argv, cluster)
     with run.lock() if cluster.is_chief else contextlib.nullcontext():
-        job = job or reopen(run, argv)
-        cluster.check(job.config)
+        job = job or reopen(run, argv, cluster)
         if job.fallback:
             warn_of(job.fallback)
         try:

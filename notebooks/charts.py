@@ -8,7 +8,8 @@ from PIL import Image, ImageDraw, ImageFont
 from gan_tf import notebook as nb
 from gan_tf.run import plots
 
-BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#555555"
+# Colours that the colour-blind can tell, for all chapters.
+BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#555555"
 CAPTION = 26  # Height in pixels of a caption above a row.
 # The alt text of the fourth chapter's film.
 DIGITS = (

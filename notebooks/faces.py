@@ -11,15 +11,15 @@ from pathlib import Path
 import numpy as np
 from IPython import display
 
+from charts import BLUE, GREY, ORANGE
 from gan_tf import notebook as nb
 from gan_tf import train
 from gan_tf.run import plots
 from gan_tf.run.folder import Run
 
-BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#555555"
 # The alt text of the picture that the chapter begins and ends with.
 OPENING = "64 fakes: faces of cats in the upper half, of dogs in the lower half"
-COLUMNS, GAP = 8, 2  # Of a run's sample grid.
+COLUMNS = 8  # Of a run's sample grid.
 
 
 class Live(io.StringIO):
@@ -94,14 +94,8 @@ def quiet_errors() -> Iterator[None]:
 def fakes(run: Run, epoch: int) -> np.ndarray:
     """The fakes of a run after an epoch, from its sample grid, as large as they are there: (N, side, side, 3)."""
     picture = plots.open_png(run.sample_png(epoch))
-    step = (picture.shape[1] - GAP) // COLUMNS
-    side = step - GAP
-    cells = [
-        picture[top : top + side, left : left + side]
-        for top in range(GAP, picture.shape[0] - side, step)
-        for left in range(GAP, picture.shape[1] - side, step)
-    ]
-    return np.stack(cells)
+    side = (picture.shape[1] - plots.GAP) // COLUMNS - plots.GAP
+    return np.concatenate(plots.cells(picture, side, side))
 
 
 def show_strip(run: Run, epochs: Sequence[int], alt: str) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from charts import BLUE, GREY, ORANGE
 from gan_tf import notebook as nb
 from gan_tf.config import Config, preset_config
 from gan_tf.data import registry
@@ -25,7 +26,6 @@ from gan_tf.run.callbacks import Diverged, TerminateOnNonFinite
 from gan_tf.run.loop import train_epochs
 
 FOLDER = Path(__file__).parent / "mysteries"
-BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#555555"
 STYLES = ({"color": ORANGE, "linestyle": "-"}, {"color": BLUE, "linestyle": "--"})
 # Twelve short epochs: enough for recognisable fives, and for a verdict, which takes three.
 SHORT = {"epochs": nb.quick(12, 3), "steps_per_epoch": nb.quick(40, 1)}

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from charts import BLUE, ORANGE
 from gan_tf import notebook as nb
 from gan_tf.run import plots
 
-BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#555555"
 # The alt text of the picture that the chapter begins with.
 OPENING = "Two rows of 12 fakes: fives from a training without augmentation, and from one with it"
 TITLES = {"plain": "without augmentation", "augmented": "with augmentation"}

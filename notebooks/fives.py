@@ -6,11 +6,11 @@ import keras
 import numpy as np
 from IPython import display
 
+from charts import BLUE, GREY, ORANGE
 from gan_tf import notebook as nb
 from gan_tf.gan import sample
 from gan_tf.run import plots
 
-BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#555555"
 # The alt text of the chapter's film.
 FILM = "Animation: 32 squares of grey noise turn into pale blots, then strokes, then handwritten fives"
 COLUMNS = 8

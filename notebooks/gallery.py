@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from PIL import Image
 
+from charts import BLUE, GREY, ORANGE
 from gan_tf import notebook as nb
 from gan_tf.run import plots
 
-BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#555555"
 # The alt text of the chapter's film.
 CHOIR = "Animation: a bear, a cat, a fox, a frog, an owl and a rabbit of one colour tilt and turn their heads together"
 # What the chapter's pictures show, for those who cannot see them.

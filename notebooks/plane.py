@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from PIL import Image
 
+from charts import BLUE, GREY, ORANGE
 from gan_tf import notebook as nb
 from gan_tf.run import plots
 
@@ -21,7 +22,6 @@ FILM = (
     "Animation: the heap of orange fakes runs from side to side, scatters, settles on the ring of blue crosses, and"
     " breaks into eight clouds"
 )
-BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#555555"
 FIELD = LinearSegmentedColormap.from_list("field", [ORANGE, "#ffffff", BLUE])
 REAL = {"marker": "x", "color": "#004a75", "markersize": 4, "linestyle": ""}
 FAKE = {

@@ -269,7 +269,12 @@ def collect(found) -> Scores:
 
 def show(values: np.ndarray) -> str:
     """The mean over the splits and their standard deviation to one digit, such as '0.25 ± 0.01'."""
-    return show_mean(values.mean(), values.std(ddof=1) if len(values) > 1 else None)
+    return show_mean(*mean_and_spread(values))
+
+
+def mean_and_spread(values: np.ndarray) -> tuple[float, float | None]:
+    """The mean over the splits and their standard deviation, which is None if there is one split."""
+    return float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else None
 
 
 def show_mean(mean: float, spread: float | None) -> str:
@@ -280,11 +285,15 @@ def show_mean(mean: float, spread: float | None) -> str:
     return f"{mean:,.{decimals}f} ± {spread:,.{decimals}f}"
 
 
+def show_measure(name: str, mean: float, spread: float | None) -> str:
+    """A measure as a table shows it: an accuracy in percent, anything else with its spread."""
+    return f"{mean:.1%}" if name == "accuracy" else show_mean(mean, spread)
+
+
 def summary(scores: Scores) -> dict[str, dict[str, float | None]]:
     """The mean and the standard deviation over the splits of each measure, for JSON; None if there is one split."""
     return {
-        name: {"mean": float(values.mean()), "spread": float(values.std(ddof=1)) if len(values) > 1 else None}
-        for name, values in scores.items()
+        name: dict(zip(("mean", "spread"), mean_and_spread(values), strict=True)) for name, values in scores.items()
     }
 
 
@@ -375,12 +384,15 @@ def measure_classes(
 def class_table(found: Mapping[str, Mapping[str, tuple[float, float]]]) -> list[str]:
     """Markdown with a line for each class of `measure_classes`, as fakes / floor."""
     lines = ["| label | drawn as asked / real images | Frechet distance / floor | coverage / floor |", "|---" * 4 + "|"]
-    for name, scores in found.items():
-        cells = []
-        for measure, form in (("as_asked", ".1%"), ("frechet_distance", ".3g"), ("coverage", ".2f")):
-            cells.append(" / ".join(format(value, form) for value in scores[measure]) if measure in scores else "-")
-        lines.append(f"| {name} | {' | '.join(cells)} |")
+    lines += [f"| {name} | {' | '.join(class_cells(scores))} |" for name, scores in found.items()]
     return lines
+
+
+def class_cells(scores: Mapping[str, tuple[float, float]]) -> list[str]:
+    """The cells of one class of `measure_classes` in a table; "-" for what could not be measured."""
+    forms = {"as_asked": ".1%", "frechet_distance": ".3g", "coverage": ".2f"}
+    pairs = [[format(value, form) for value in scores.get(measure, ())] for measure, form in forms.items()]
+    return [" / ".join(pair) or "-" for pair in pairs]
 
 
 def count_creatures(real: np.ndarray, fake: np.ndarray, features) -> dict[str, dict[str, list]]:
@@ -437,7 +449,7 @@ def table(rows: Mapping[str, Scores]) -> list[str]:
     lines = [f"| measure | {' | '.join(titles)} | good |", "|---" * (len(rows) + 2) + "|"]
     for name in rows[FLOOR]:
         title, good = title_and_good_value(name)
-        cells = [f"{scores[name].mean():.1%}" if name == "accuracy" else show(scores[name]) for scores in rows.values()]
+        cells = [show_measure(name, *mean_and_spread(scores[name])) for scores in rows.values()]
         lines.append(f"| {title} | {' | '.join(cells)} | {good} |")
         if name == "frechet_distance":
             cells = [show(of_floor(scores, rows[FLOOR], name)) for scores in rows.values()]

@@ -128,9 +128,7 @@ def measures(metrics: Mapping[str, Any]) -> str:
     lines = ["| measure | this generator | floor | good |", "|---|---|---|---|"]
     for name in both[0]:
         title, good = report.title_and_good_value(name)
-        cells = [
-            f"{found[name]['mean']:.1%}" if name == "accuracy" else report.show_mean(**found[name]) for found in both
-        ]
+        cells = [report.show_measure(name, **found[name]) for found in both]
         lines.append(f"| {title} | {' | '.join(cells)} | {good} |")
     explained = (
         f"{metrics['images']:,} images each, against equally many training images; mean ± standard deviation of "

@@ -18,7 +18,10 @@ def display_scale(side: int) -> int:
     return max(1, round(56 / side))
 
 
-def grid(images: np.ndarray, columns: int | None = None, scale: int | None = None, gap: int = 2) -> np.ndarray:
+GAP = 2  # White pixels between the images of a grid and around it.
+
+
+def grid(images: np.ndarray, columns: int | None = None, scale: int | None = None, gap: int = GAP) -> np.ndarray:
     """Arrange images row by row on white.
 
     Args:
@@ -41,6 +44,18 @@ def grid(images: np.ndarray, columns: int | None = None, scale: int | None = Non
         y, x = gap + i // columns * step_y, gap + i % columns * step_x
         picture[y : y + height * scale, x : x + width * scale] = image.repeat(scale, axis=0).repeat(scale, axis=1)
     return picture
+
+
+def cells(picture: np.ndarray, height: int, width: int, scale: int = 1) -> np.ndarray:
+    """The images of a picture that `grid` made with this scale and its usual gap, as large as they stand there: uint8
+    (rows, columns, scale * height, scale * width, channels). Raises ValueError for a picture of another size."""
+    step_y, step_x = height * scale + GAP, width * scale + GAP
+    rows, rest_y = divmod(picture.shape[0] - GAP, step_y)
+    columns, rest_x = divmod(picture.shape[1] - GAP, step_x)
+    if rest_y or rest_x or not rows * columns:
+        raise ValueError(f"{picture.shape[1]}x{picture.shape[0]} pixels are no grid of images of {width}x{height}")
+    parts = picture[GAP:, GAP:].reshape(rows, step_y, columns, step_x, -1)
+    return parts[:, :-GAP, :, :-GAP].transpose(0, 2, 1, 3, 4)
 
 
 def to_pillow(picture: np.ndarray) -> Image.Image:

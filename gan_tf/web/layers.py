@@ -14,7 +14,7 @@ import numpy as np
 from keras import layers
 
 from gan_tf.common.errors import InputError
-from gan_tf.models import MINIBATCH_STD
+from gan_tf.models import MINIBATCH_STD, to_float32
 
 Layer = dict[str, Any]
 
@@ -153,11 +153,7 @@ def largest_difference(model: keras.Model, inputs: np.ndarray) -> float:
 
     The page has rounded weights, and computes at least as exactly as float32 whatever the model's precision.
     """
-
-    def in_float32(layer: layers.Layer) -> layers.Layer:
-        return type(layer).from_config({**layer.get_config(), "dtype": "float32"})
-
-    page = keras.models.clone_model(model, clone_function=in_float32)
+    page = to_float32(model)
     page.set_weights(rounded(model))
     there, here = (np.asarray(network(inputs, training=False), np.float32) for network in (model, page))
     return float(np.max(np.abs(here - there)) * 127.5)

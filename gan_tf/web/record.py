@@ -20,7 +20,6 @@ from gan_tf.run.folder import Run, telling_epochs
 GRIDS = 6  # Sample grids in the page. More would make it larger, and hardly tell more.
 QUALITY = 75  # Of the grids' JPEGs, in percent.
 WATCHED = ("d_loss", "g_loss", "accuracy_real", "accuracy_fake", "spread")  # Columns that every verdict looks at.
-GAP = 2  # White pixels between the images of a sample grid.
 
 
 def record(run: Run) -> dict[str, Any]:
@@ -100,14 +99,9 @@ def without_gaps(grid: np.ndarray, height: int, width: int) -> np.ndarray:
     """The images of a picture that `plots.grid` made, each pixel once and without gaps: uint8 (rows * height,
     columns * width, channels). Raises ValueError for a picture of another size."""
     scale = plots.display_scale(max(height, width))
-    step_y, step_x = height * scale + GAP, width * scale + GAP
-    rows, rest_y = divmod(grid.shape[0] - GAP, step_y)
-    columns, rest_x = divmod(grid.shape[1] - GAP, step_x)
-    if rest_y or rest_x or not rows * columns:
-        raise ValueError(f"{grid.shape[1]}x{grid.shape[0]} pixels are no grid of images of {width}x{height}")
-    cells = grid[GAP:, GAP:].reshape(rows, step_y, columns, step_x, -1)
-    images = cells[:, : height * scale : scale, :, : width * scale : scale]
-    return images.reshape(rows * height, columns * width, -1)
+    images = plots.cells(grid, height, width, scale)[:, :, ::scale, ::scale]
+    rows, columns = images.shape[:2]
+    return images.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, -1)
 
 
 def config_table(config: Config) -> list[dict[str, Any]]:
@@ -142,26 +136,9 @@ def measures(found: Mapping[str, Any]) -> dict[str, Any] | None:
     rows = []
     for name in floor:
         title, good = report.title_and_good_value(name)
-        rows.append([title, mean(name, fakes[name]), mean(name, floor[name]), good])
+        rows.append([title, *(report.show_measure(name, **scores[name]) for scores in (fakes, floor)), good])
     return {
         "about": f"{found['images']:,} fakes against as many real images. Features: {found['features']['name']}.",
         "rows": rows,
-        "labels": [
-            [label, *(pair(scores.get(measure), form) for measure, form in CLASS_MEASURES.items())]
-            for label, scores in found.get("labels", {}).items()
-        ],
+        "labels": [[label, *report.class_cells(scores)] for label, scores in found.get("labels", {}).items()],
     }
-
-
-def mean(name: str, score: Mapping[str, float | None]) -> str:
-    """A measure's mean over the splits, with its standard deviation."""
-    assert score["mean"] is not None
-    return f"{score['mean']:.1%}" if name == "accuracy" else report.show_mean(score["mean"], score["spread"])
-
-
-CLASS_MEASURES = {"as_asked": ".1%", "frechet_distance": ".3g", "coverage": ".2f"}  # And how they are shown.
-
-
-def pair(values: tuple[float, float] | None, form: str) -> str:
-    """A measure of one label and its floor."""
-    return " / ".join(format(value, form) for value in values) if values else "-"

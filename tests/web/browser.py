@@ -31,3 +31,21 @@ def until(page, condition: str, seconds: float = 30) -> None:
             return
         page.wait_for_timeout(100)
     raise AssertionError(f"still false after {seconds} s: {condition}")
+
+
+def forbidden_things_that_work(page) -> list[bool]:
+    """Whether the page lets a script fetch, run another script, and load a picture from elsewhere."""
+    return page.evaluate(
+        """async () => {
+          const script = document.createElement("script");
+          script.textContent = "window.ran = true";
+          document.body.append(script);
+          const image = new Image();
+          const loaded = new Promise((resolve) => {
+            image.onload = () => resolve(true);
+            image.onerror = () => resolve(false);
+          });
+          image.src = "https://example.org/image.png";
+          return [await fetch("data:text/plain,x").then(() => true, () => false), Boolean(window.ran), await loaded];
+        }"""
+    )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.web.browser import NEEDS_BROWSER, until
+from tests.web.browser import NEEDS_BROWSER, forbidden_things_that_work, until
 
 pytestmark = NEEDS_BROWSER
 
@@ -810,20 +810,7 @@ def test_the_page_stays_free_while_the_networks_work(open_page):
 def test_the_policy_forbids_what_the_page_does_not_need(browser):
     page = browser.new_page()
     page.goto((DOCS / "fives.html").as_uri())
-    fetched, ran, loaded = page.evaluate(
-        """async () => {
-          const script = document.createElement("script");
-          script.textContent = "window.ran = true";
-          document.body.append(script);
-          const image = new Image();
-          const loaded = new Promise((resolve) => {
-            image.onload = () => resolve(true);
-            image.onerror = () => resolve(false);
-          });
-          image.src = "https://example.org/image.png";
-          return [await fetch("data:text/plain,x").then(() => true, () => false), Boolean(window.ran), await loaded];
-        }"""
-    )
+    fetched, ran, loaded = forbidden_things_that_work(page)
     page.close()
     assert (fetched, ran, loaded) == (False, False, False)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.web.browser import NEEDS_BROWSER, until
+from tests.web.browser import NEEDS_BROWSER, forbidden_things_that_work, until
 
 SOURCES = Path(__file__).parents[2] / "docs" / "playground"
 PAGE = SOURCES.parent / "playground.html"
@@ -206,20 +206,7 @@ def test_nothing_sticks_out_or_moves(open_page, width, scheme):
 def test_the_policy_forbids_what_the_page_does_not_need(browser):
     page = browser.new_page()
     page.goto(PAGE.as_uri())
-    fetched, ran, requested = page.evaluate(
-        """async () => {
-          const script = document.createElement("script");
-          script.textContent = "window.ran = true";
-          document.body.append(script);
-          const image = new Image();
-          const loaded = new Promise((resolve) => {
-            image.onload = () => resolve(true);
-            image.onerror = () => resolve(false);
-          });
-          image.src = "https://example.org/image.png";
-          return [await fetch("data:text/plain,x").then(() => true, () => false), Boolean(window.ran), await loaded];
-        }"""
-    )
+    fetched, ran, requested = forbidden_things_that_work(page)
     policy = page.evaluate("document.querySelector('meta[http-equiv]').content")
     page.close()
     assert (fetched, ran, requested) == (False, False, False)
