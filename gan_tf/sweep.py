@@ -252,13 +252,17 @@ def spread(values: Sequence[float]) -> str:
     return f"{statistics.median(values):.3g} ({min(values):.3g} to {max(values):.3g})"
 
 
-def begin(given: argparse.Namespace, options: Sequence[str]) -> tuple[Path, list[Trial]]:
-    """Make a new sweep's folder. Raises InputError."""
+def begin(given: argparse.Namespace, options: Sequence[str]) -> list[Trial]:
+    """The trials of a new sweep. Raises InputError."""
     for name in ("--run", "--resume", "--seed", "--distribute"):
         if any(option.split("=")[0] == name for option in options):
             raise InputError(f"{name} has no place in a sweep: it names each run itself, and takes --seeds.")
-    trials = plan(read_settings(given.set), given.seeds, options)
-    folder = (given.out or Path("runs", f"sweep-{time.strftime('%Y%m%d-%H%M%S')}")).resolve()
+    return plan(read_settings(given.set), given.seeds, options)
+
+
+def create(out: Path | None, trials: Sequence[Trial]) -> Path:
+    """Make a new sweep's folder. Raises InputError."""
+    folder = (out or Path("runs", f"sweep-{time.strftime('%Y%m%d-%H%M%S')}")).resolve()
     try:
         folder.mkdir(parents=True)
     except FileExistsError:
@@ -269,14 +273,14 @@ def begin(given: argparse.Namespace, options: Sequence[str]) -> tuple[Path, list
         raise InputError(f"{folder} cannot be made ({error.strerror}): name a writable one with --out.") from error
     with atomic_write(folder / "sweep.json") as temporary:
         temporary.write_text(json.dumps([dataclasses.asdict(trial) for trial in trials], indent=2) + "\n")
-    return folder, trials
+    return folder
 
 
-def reopen(folder: Path) -> tuple[Path, list[Trial]]:
-    """The sweep in a folder. Raises InputError if it is none."""
+def reopen(folder: Path) -> list[Trial]:
+    """The trials of the sweep in a folder. Raises InputError if it is none."""
     try:
         record = json.loads((folder / "sweep.json").read_text())
-        return folder.resolve(), [Trial(**trial | {"options": tuple(trial["options"])}) for trial in record]
+        return [Trial(**trial | {"options": tuple(trial["options"])}) for trial in record]
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise InputError(f"{folder} is not the folder of a sweep ({error}): it needs a sweep.json.") from error
 
@@ -292,8 +296,9 @@ def parse(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
 def sweep(argv: list[str]) -> None:
     """The command. Raises InputError."""
     given, options = parse(argv)
-    connect(given.address)
-    folder, trials = reopen(given.resume) if given.resume else begin(given, options)
+    trials = reopen(given.resume) if given.resume else begin(given, options)
+    connect(given.address)  # It takes seconds, so mistakes in the options are found before.
+    folder = given.resume.resolve() if given.resume else create(given.out, trials)
     print(f"{len(trials)} runs in {folder}", flush=True)
     failed = run_trials(folder, trials, given)
     text = table(folder, trials)

@@ -50,7 +50,7 @@ def test_a_sweep_refuses_what_its_runs_would(tmp_path):
     with pytest.raises(InputError, match="--seed has no place in a sweep"):
         sweep.begin(given, [*TINY, "--seed=1"])
     with pytest.raises(InputError, match="exists already: continue that sweep with --resume"):
-        sweep.begin(given, TINY)
+        sweep.create(given.out, sweep.begin(given, TINY))
     with pytest.raises(InputError, match="is not the folder of a sweep"):
         sweep.reopen(tmp_path)
     with pytest.raises(SystemExit, match="gan_tf: --resume continues a sweep as it was begun"):
