@@ -27,6 +27,7 @@ import tyro
 
 from gan_tf.common.errors import InputError, exit_on_input_error
 from gan_tf.common.options import Checked, Must, at_least, optional, parse_options
+from gan_tf.common.quiet import skip_optional_packages
 
 if TYPE_CHECKING:
     import keras
@@ -352,4 +353,5 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
+    skip_optional_packages()
     main()

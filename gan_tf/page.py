@@ -16,6 +16,7 @@ import tyro
 
 from gan_tf.common.errors import InputError, exit_on_input_error
 from gan_tf.common.options import Checked, parse_options
+from gan_tf.common.quiet import skip_optional_packages
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,4 +64,5 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
+    skip_optional_packages()
     main()

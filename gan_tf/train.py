@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from gan_tf.common.errors import InputError, exit_on_input_error
 from gan_tf.common.options import Checked, optional, parse_groups
+from gan_tf.common.quiet import skip_optional_packages
 from gan_tf.config import GROUPS, Config, preset_values
 
 if TYPE_CHECKING:  # These import TensorFlow, for which --help does not wait.
@@ -363,4 +364,5 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
+    skip_optional_packages()
     main()

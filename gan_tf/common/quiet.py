@@ -1,4 +1,4 @@
-"""Import TensorFlow without the lines that it logs on the way."""
+"""Import TensorFlow without the lines that it logs on the way, and Keras without the packages that no command uses."""
 
 import contextlib
 import importlib.abc
@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 # What TensorFlow's C++ code logs: absl's lines, those of TensorFlow 2.19 and older, and two without a prefix.
 LOG_LINE = re.compile(
@@ -45,21 +45,40 @@ def without_tensorflow_logs() -> Iterator[None]:
                     os.write(2, line)
 
 
-class QuietFinder(importlib.abc.MetaPathFinder):
-    """Finds the package tensorflow where Python does, and hides what its import logs, whichever module asks for it."""
+# Keras imports these if they are installed, for conveniences that gan_tf's commands don't use.
+OPTIONAL = ("matplotlib", "pandas", "sklearn")
+
+
+@contextlib.contextmanager
+def without_optional_packages() -> Iterator[None]:
+    """Let imports of the OPTIONAL packages fail during the block, unless they were imported before."""
+    absent = [name for name in OPTIONAL if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(absent))  # None makes an import raise ModuleNotFoundError.
+    try:
+        yield
+    finally:
+        for name in absent:
+            del sys.modules[name]
+
+
+class ImportWithin(importlib.abc.MetaPathFinder):
+    """Finds a package where Python does, and runs its import within a context, whichever module asks for it."""
+
+    def __init__(self, package: str, context: Callable[[], contextlib.AbstractContextManager]):
+        self.package, self.context = package, context
 
     def find_spec(self, fullname, path, target=None):
-        if fullname != "tensorflow":
+        if fullname != self.package:
             return None
         spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
         if spec and spec.loader:
             load = spec.loader.exec_module
 
-            def load_quietly(module):
-                with without_tensorflow_logs():
+            def load_within(module):
+                with self.context():
                     load(module)
 
-            spec.loader.exec_module = load_quietly
+            spec.loader.exec_module = load_within
         return spec
 
 
@@ -70,4 +89,12 @@ def silence_tensorflow() -> None:
     earlier are filtered during the import. Set the variable to 0 to see everything.
     """
     if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "3":
-        sys.meta_path.insert(0, QuietFinder())
+        sys.meta_path.insert(0, ImportWithin("tensorflow", without_tensorflow_logs))
+
+
+def skip_optional_packages() -> None:
+    """Make the process's import of Keras leave the OPTIONAL packages out. They can still be imported after it.
+
+    For commands only: a user's program may pass data frames to Keras.
+    """
+    sys.meta_path.insert(0, ImportWithin("keras", without_optional_packages))

@@ -74,3 +74,21 @@ def test_a_training_prints_nothing_of_tensorflow(tmp_path):
     result = run(f"from gan_tf.train import main; main({options})", "")
     assert "Trained 2 steps" in result.stdout
     assert not result.stderr.strip() and "port.cc" not in result.stdout
+
+
+def test_a_command_imports_keras_without_packages_that_it_does_not_use():
+    program = (
+        "import sys, gan_tf\n"
+        "from gan_tf.common.quiet import OPTIONAL, skip_optional_packages\n"
+        "skip_optional_packages()\n"
+        "import keras\n"
+        "print([name for name in OPTIONAL if name in sys.modules])\n"
+        "import matplotlib.figure, sklearn.cluster\n"
+        "print(keras.ops.sum([1, 2]).numpy())"
+    )
+    result = run(program)
+    assert (result.stdout, result.stderr) == ("[]\n3\n", "")
+
+
+def test_elsewhere_keras_finds_the_packages_that_are_installed():
+    assert run("import sys, gan_tf, keras; print('sklearn' in sys.modules)").stdout == "True\n"
