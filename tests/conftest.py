@@ -1,6 +1,7 @@
 """What the tests share: a data set of nothing but shapes, and a Config that trains on it in a second."""
 
 import os
+from collections.abc import Iterable
 
 # Before NumPy is imported. Two processes test at once, and BLAS threads of both would spin against each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -22,6 +23,12 @@ LONGEST = (
     "test_features.py",
     "test_page.py",
 )
+
+
+def mostly_slow(values: Iterable, *quick) -> list:
+    """Parameters for a test that takes seconds for each: `make test` runs it for the `quick` ones, `make test-all` for
+    all."""
+    return [pytest.param(value, marks=() if value in quick else pytest.mark.slow) for value in values]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

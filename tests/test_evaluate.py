@@ -179,6 +179,7 @@ def test_a_conditional_run_is_measured_label_by_label(tmp_path, capsys, monkeypa
     assert all(wrong[name]["as_asked"][0] < 0.3 and wrong[name]["as_asked"][1] > 0.8 for name in "017")
 
 
+@pytest.mark.slow
 def test_clusters_are_measured_but_no_classifier_knows_them(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(features, "STEPS", 30)
     monkeypatch.setattr(report, "baselines", lambda real: {})

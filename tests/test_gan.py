@@ -10,6 +10,7 @@ from gan_tf import gan as gan_module
 from gan_tf.gan import GAN, sample, to_uint8, to_unit_range
 from gan_tf.losses import LOSSES, generator_minimax
 from gan_tf.models import make_discriminator, make_generator
+from tests.conftest import mostly_slow
 
 SHAPE = (28, 28, 1)
 
@@ -129,7 +130,7 @@ def test_each_loss_falls_while_the_other_player_stands_still(squares):
     assert g_losses[-1] < 0.5 * g_losses[0]
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", mostly_slow(LOSSES, "non-saturating", "relativistic"))
 def test_with_every_loss_the_images_move_toward_the_data(loss, squares):
     gan = make_gan(learning_rate=5e-3, loss=loss, ema=0.9)
     latents = np.random.default_rng(0).standard_normal((16, 8))
@@ -231,6 +232,7 @@ def test_what_does_not_fit_is_refused_in_a_sentence(options, message):
         GAN(make_generator((32, 32, 1)), make_discriminator())
 
 
+@pytest.mark.slow
 def test_the_step_compiles_under_xla_and_agrees(squares, monkeypatch):
     # XLA has other normal numbers for the same seed.
     monkeypatch.setattr(GAN, "generator_inputs", lambda self, *_: tf.reshape(tf.linspace(-2.0, 2.0, 32), (4, 8)))
@@ -471,7 +473,7 @@ def test_with_minibatch_deviation_fakes_are_not_compared_with_reals():
     assert not np.allclose(real_logits, together[:4], atol=1e-6)
 
 
-@pytest.mark.parametrize("size", [32, 128])
+@pytest.mark.parametrize("size", mostly_slow([32, 128], 32))
 def test_two_steps_with_everything_switched_on(size):
     pixels = np.random.default_rng(0).integers(0, 256, (8, size, size, 3), np.uint8)
     augment = ("color", "translation", "cutout")
@@ -501,7 +503,7 @@ CONDITIONAL = [
 ]
 
 
-@pytest.mark.parametrize("switches", CONDITIONAL, ids=str)
+@pytest.mark.parametrize("switches", mostly_slow(CONDITIONAL, CONDITIONAL[0], CONDITIONAL[-2]), ids=str)
 def test_a_conditional_generator_draws_what_it_is_told(switches, halves):
     pixels, labels = (np.concatenate([part] * 10) for part in halves)
     gan = make_gan(learning_rate=5e-3, ema=0.9, classes=2, **switches)

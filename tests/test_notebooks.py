@@ -349,6 +349,7 @@ def test_a_watch_keeps_grids_and_numbers():
     assert watch.frames[1].shape == (60, 466, 1)
 
 
+@pytest.mark.slow
 def test_a_run_stops_where_it_should_goes_on_and_is_then_only_opened(tmp_path, monkeypatch, capfd):
     options = ["--dataset", "digits", "--epochs", "2", "--steps-per-epoch", "2", "--batch-size", "4"]
     options += ["--width", "16", "--decay", "linear"]

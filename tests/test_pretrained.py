@@ -55,14 +55,25 @@ def test_a_field_that_says_something_is_not_dropped():
         make.portable('{"layers": [{"renorm": true}]}')
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_plain_keras_opens_both_models_and_no_file_is_large(name):
-    folder = pretrained.FOLDER / name
-    script = "import keras, sys; print([keras.models.load_model(path).input_shape for path in sys.argv[1:]])"
-    paths = [str(folder / f"{player}.keras") for player in ("generator", "discriminator")]
+def models_of(name):
+    return [str(pretrained.FOLDER / name / f"{player}.keras") for player in ("generator", "discriminator")]
+
+
+def test_plain_keras_opens_all_models():
+    script = "import keras, sys; print(*[keras.models.load_model(path).input_shape[-1] for path in sys.argv[1:]])"
+    paths = [path for name in NAMES for path in models_of(name)]
     done = subprocess.run([sys.executable, "-c", script, *paths], capture_output=True, text=True, cwd="/")
     assert done.returncode == 0, done.stderr
-    for path in paths:
+    latents = {"creatures": 128, "digits": 64, "fashion": 64, "fives": 64}
+    channels = {"creatures": 3}
+    expected = [(latents[name] + CONDITIONAL.get(name, 0), channels.get(name, 1)) for name in NAMES]
+    assert done.stdout.split() == [str(number) for pair in expected for number in pair]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_weights_are_float16_and_no_file_is_large(name):
+    folder = pretrained.FOLDER / name
+    for path in models_of(name):
         weights = keras.models.load_model(path, compile=False).get_weights()
         assert all((weight == weight.astype(np.float16)).all() for weight in weights)
     assert max(path.stat().st_size for path in folder.rglob("*") if path.is_file()) <= 2e6

@@ -321,6 +321,7 @@ def test_a_run_without_decay_cannot_be_made_shorter_than_it_is(uninterrupted):
     assert contents(run.folder) == before
 
 
+@pytest.mark.slow
 def test_a_run_whose_step_sizes_decay_can_be_made_longer(tmp_path, capsys):
     run = Run(tmp_path / "run")
     train.main([*TINIEST, "19", "--decay", "cosine", "--run", str(run.folder)])

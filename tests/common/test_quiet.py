@@ -16,11 +16,15 @@ LOGS = [
 
 def run(program, level="3", path=()):
     """The result of a Python program, in a process whose modules are first searched in `path`."""
+    return python(["-c", program], level, path)
+
+
+def python(arguments, level="3", path=()):
     root = Path(__file__).parents[2]
     env = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": level, "PYTHONPATH": os.pathsep.join(map(str, [*path, root]))}
     if not level:
         del env["TF_CPP_MIN_LOG_LEVEL"]
-    return subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True)
+    return subprocess.run([sys.executable, *arguments], env=env, capture_output=True, text=True)
 
 
 @pytest.fixture
@@ -71,7 +75,7 @@ def test_nothing_but_tensorflow_is_touched_and_looking_for_it_does_not_import_it
 
 def test_a_training_prints_nothing_of_tensorflow(tmp_path):
     options = ["--epochs", "1", "--steps-per-epoch", "2", "--batch-size", "4", "--run", str(tmp_path / "run")]
-    result = run(f"from gan_tf.train import main; main({options})", "")
+    result = python(["-m", "gan_tf.train", *options], "")
     assert "Trained 2 steps" in result.stdout
     assert not result.stderr.strip() and "port.cc" not in result.stdout
 

@@ -16,6 +16,7 @@ from gan_tf.run import plots
 from gan_tf.run.build import build_gan
 from gan_tf.run.callbacks import Health, History
 from gan_tf.run.folder import Run
+from tests.conftest import mostly_slow
 from tests.measure import make_histories
 
 # The verdicts on each kind of stored run, over all of its epochs.
@@ -65,7 +66,7 @@ def test_a_stored_run_gets_the_right_verdict_and_no_other(name):
     assert {*found} == VERDICTS.get(name, VERDICTS[name.rpartition("_")[0]])
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", mostly_slow(LOSSES, "non-saturating", "least-squares"))
 def test_a_healthy_run_of_each_loss_gets_no_verdict(loss):
     config = preset_config("digits", loss=loss, epochs=PATIENCE, steps_per_epoch=24)
     history = make_histories.train(config)

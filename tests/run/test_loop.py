@@ -10,6 +10,7 @@ from gan_tf.run import loop
 from gan_tf.run.build import build_gan
 from gan_tf.run.checkpoints import CheckpointStore
 from gan_tf.run.loop import train_epochs
+from tests.conftest import mostly_slow
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def assert_equal(ours, theirs):
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("classes", [0, 3])
+@pytest.mark.parametrize("classes", mostly_slow([0, 3], 3))
 def test_a_run_stopped_within_an_epoch_is_continued_to_the_bit_as_one_fit(
     config, images, classes, tmp_path, monkeypatch
 ):
