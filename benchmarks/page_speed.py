@@ -1,10 +1,14 @@
-"""How many milliseconds does the page of a run need for one picture, from input to pixels?
+"""How many milliseconds does the page of a run need for one picture, and the playground for one frame?
 
     python benchmarks/page_speed.py
 
 New generators of each size, with the channels of the presets, compute in headless Chromium as they do in the page's
 worker: on one thread. It prints the processor time of the browser's renderer per picture, which other programs on the
 machine do not change as they change the time on the wall, as the median over ROUNDS rounds, each of all sizes in turn.
+
+The playground plays at a phone's and at a desktop's width. Its frames a second are those of an otherwise idle machine.
+A frame's processor time says how far it is from the 16.7 ms of 60 frames a second.
+
 The result is written to results/page_speed.md.
 """
 
@@ -25,6 +29,10 @@ from gan_tf.web.build import read
 from gan_tf.web.layers import encode
 from tests.web.browser import launch
 
+PLAYGROUND = Path(__file__).parents[1] / "docs/playground.html"
+WIDTHS = {"a phone": (390, 844), "a desktop": (1400, 900)}
+FRAME_HEAD = ("the playground on", "frames a second", "least to most", "processor ms a frame", "least to most")
+SECONDS = 3  # of play in a round
 HEAD = ("size", "latents", "most channels", "ms", "least to most", "ms allowed")
 ROUNDS = 9
 MILLISECONDS = 600  # of work in a round, about
@@ -92,6 +100,47 @@ def measure() -> list[list[float]]:
     return found
 
 
+def measure_playground() -> dict[str, list[tuple[float, float]]]:
+    """For each of WIDTHS, (frames a second, processor ms a frame) of each round."""
+    from playwright.sync_api import sync_playwright
+
+    count_frames = """(milliseconds) => new Promise((resolve) => {
+      let frames = 0;
+      const began = performance.now();
+      const frame = () => {
+        frames++;
+        const passed = performance.now() - began;
+        if (passed < milliseconds) requestAnimationFrame(frame);
+        else resolve([frames, passed]);
+      };
+      requestAnimationFrame(frame);
+    })"""
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in WIDTHS}
+    with sync_playwright() as driver:
+        browser = launch(driver)
+        session = browser.new_browser_cdp_session()
+        for _ in range(ROUNDS):
+            for name, (width, height) in WIDTHS.items():
+                page = browser.new_page(viewport={"width": width, "height": height})
+                page.goto(PLAYGROUND.as_uri())  # It plays at once.
+                page.wait_for_timeout(1000)
+                before = renderer_seconds(session)
+                frames, passed = page.evaluate(count_frames, 1000 * SECONDS)
+                work = renderer_seconds(session) - before
+                found[name].append((1000 * frames / passed, 1000 * work / frames))
+                page.close()
+        browser.close()
+    return found
+
+
+def frame_row(name: str, rounds: list[tuple[float, float]]) -> list[str]:
+    """A row under FRAME_HEAD."""
+    cells = [name]
+    for values in zip(*rounds, strict=True):
+        cells += [f"{statistics.median(values):.1f}", f"{min(values):.1f} to {max(values):.1f}"]
+    return cells
+
+
 def main(folder: Path | None = None) -> None:
     found = measure()
     rows = []
@@ -105,7 +154,8 @@ def main(folder: Path | None = None) -> None:
         f"processor time of one picture, from latent numbers to pixels: the median of {ROUNDS} rounds, and their "
         "range."
     )
-    write_results("page_speed", about, table(HEAD, rows), folder=folder)
+    frames = table(FRAME_HEAD, [frame_row(name, rounds) for name, rounds in measure_playground().items()])
+    write_results("page_speed", about, table(HEAD, rows), frames, folder=folder)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ let playing = false;
 let speed = "1";
 let staged = null; // in slow motion: the stage on show, when it began, and what the picture needs of it
 let frames = 0;
+let rhythm = { time: 0, interval: 1000 / 60 }; // when the last frame was, and the usual time between two of them, in ms
 
 const sampleReals = (count, random) => DATA[settings.data](count, random, drawn);
 const saveAddress = () => history.replaceState(null, "", `#${toAddress(settings, drawn)}`);
@@ -130,9 +131,15 @@ function record() {
   }
 }
 
+/** How many frames share one drawing of what is slow to draw: `few` at 60 frames a second, more on a slow machine. */
+const shareOf = (few) => Math.max(few, Math.round((few * rhythm.interval) / (1000 / 60)));
+
 function frame(time) {
   requestAnimationFrame(frame);
   frames++;
+  // A tab in the background has no frames: what it missed is no sign of a slow machine.
+  const interval = Math.min(100, time - rhythm.time);
+  rhythm = { time, interval: rhythm.interval + 0.05 * (interval - rhythm.interval) };
   if (playing && speed === "slow") {
     if (!staged || time - staged.began > 2600) nextStage();
   } else if (playing) {
@@ -189,8 +196,8 @@ function draw(time = performance.now()) {
   const { context, width: size } = fit($("plane"));
   const fakes = gan.generator.forward(shown.latents);
   // The fields take most of a frame's time and change slowly: while the game runs, each has frames of its own.
-  if (!playing || frames % 2 === 0 || !fields.judged) fields.judged = judgedField(gan);
-  if (!playing || frames % 4 === 1 || !fields.optimal) fields.optimal = optimalField(shown.reals, fakes);
+  if (!playing || frames % shareOf(2) === 0 || !fields.judged) fields.judged = judgedField(gan);
+  if (!playing || frames % shareOf(4) === 1 || !fields.optimal) fields.optimal = optimalField(shown.reals, fakes);
   const { optimal } = fields;
   let field = fields.judged;
   // How far the stage on show has moved, from 0 to 1, slow at both ends.
@@ -208,7 +215,7 @@ function draw(time = performance.now()) {
     }
   }
   if (settings.data === "drawn") drawPen(context, size);
-  if (playing && frames % 4) return;
+  if (playing && frames % shareOf(4)) return;
   const chance = chanceLosses(settings.loss);
   drawChart($("d-chart"), histories.d, chance.d, colours.ink);
   drawChart($("g-chart"), histories.g, chance.g, colours.fake);
