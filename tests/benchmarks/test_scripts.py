@@ -6,6 +6,7 @@ import functools
 import io
 import json
 import math
+import re
 import sys
 import time
 from pathlib import Path
@@ -32,14 +33,17 @@ import conditional
 import engine
 import few_pictures
 import folder_speed
+import growth
 import mnist_five
 import pictures
 import sizes
 import speedrun
+import step_speed
 
 # TensorFlow warns that tf.data's own functions stay compiled.
 pytestmark = pytest.mark.filterwarnings("ignore:Even though the `tf.config.experimental_run_functions_eagerly`")
 
+SMALLEST = {"image_size": 28, "batch_size": 2, "width": 16}
 TINY = Config(epochs=2, steps_per_epoch=2, batch_size=4, latent_dim=8, width=16)
 
 
@@ -311,17 +315,59 @@ def test_every_variant_of_the_ablation_has_a_config():
         assert engine.resolve(configs["wasserstein, gradient penalty"])["r1"] == 0
 
 
-def test_sizes(monkeypatch, capsys):
+def run_here(script, monkeypatch):
+    """What stands in for `run_process`: the script's main in this process, with 1 s and 0.5 GB."""
+
     def here(arguments):
-        monkeypatch.setattr(sys, "argv", ["sizes.py", *arguments[1:]])
+        monkeypatch.setattr(sys, "argv", arguments)
         with contextlib.redirect_stdout(io.StringIO()) as printed:
-            sizes.main()
+            script.main()
         return printed.getvalue(), 1.0, 0.5
 
-    monkeypatch.setattr(sizes, "run_process", here)
+    monkeypatch.setattr(script, "run_process", here)
+
+
+def test_sizes(monkeypatch):
+    run_here(sizes, monkeypatch)
     monkeypatch.setattr(sizes, "load", lambda config: creatures())
     row = sizes.row(sizes.Setting(28, batch=4, width=16, steps=2))
     assert row[:4] == ["28", "4", "16", "6"] and float(row[5]) > 0
+
+
+def test_growth(monkeypatch, tmp_path):
+    run_here(growth, monkeypatch)
+    monkeypatch.setattr(growth, "DISTINCT", 3)
+    monkeypatch.setattr(growth, "SMALL", SMALLEST)
+    monkeypatch.setattr(growth, "SETTINGS_OF_BATCHES", {"image_size": 28, "width": 16})
+    with growth.creatures_on_disk(7) as folder:
+        images = growth.load(growth.config_of(str(folder), 2, 1))
+        assert len(images) == 7 and not images.skipped  # No copy, though pixels repeat.
+        np.testing.assert_array_equal(images.images[0], images.images[3])
+    by_batch, by_count = growth.batch_rows([2, 4], steps=1), growth.count_rows([20], steps=2)
+    assert [row[0] for row in by_batch] == [2, 4] and all(row[1] > 0 for row in by_batch)
+    growth.write(by_batch, by_count, tmp_path)
+    assert re.search(r"\| 20 \| ([\d.]+ \| ){4}0\.50 \|", (tmp_path / "growth.md").read_text())
+
+
+def test_step_speed(monkeypatch, tmp_path):
+    run_here(step_speed, monkeypatch)
+    verbose = [
+        "onednn_verbose,v1,primitive,exec,cpu,convolution,brg_conv_fwd:avx512_core,forward_training,src,,,shape,1.5",
+        "onednn_verbose,v1,primitive,create:cache_miss,cpu,convolution,brg_conv_fwd,forward_training,src,,,shape,9.0",
+        "onednn_verbose,v1,primitive,exec,cpu,reorder,jit:uni,undef,src,,,shape,0.5",
+        "0.1 0.2",
+    ]
+    found = step_speed.primitives("\n".join(verbose), 2)
+    assert found == {"convolutions": 0.75, "weights and images into another layout": 0.25}
+    product = tf.function(lambda a: a @ a).get_concrete_function(tf.zeros((8, 8)))
+    assert step_speed.operations(product) == 2 * 8**3 / 1e9
+    assert step_speed.matrix_rate(1, side=8) > 0
+    monkeypatch.setattr(step_speed, "STEPS_OF", {"tiny": ("creatures", {**SMALLEST, "conditional": False})})
+    monkeypatch.setattr(step_speed, "STEPS", 1)
+    monkeypatch.setattr(step_speed, "load", lambda config: creatures())
+    row, parts = step_speed.measure("tiny", 100.0)
+    step_speed.write([row], [parts], 100.0, tmp_path)
+    assert float(row[1]) > 0 and "(100%) |" in (tmp_path / "step_speed.md").read_text()  # oneDNN said nothing here.
 
 
 def test_folder_speed(tmp_path, monkeypatch):
