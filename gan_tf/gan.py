@@ -191,7 +191,7 @@ class GAN(keras.Model):
         of float images in [-1, 1] (such as `measure.keras_metrics.FrechetDistance`); they are computed on
         `validation_data`. `keras_options` go to `keras.Model.compile`: jit_compile, steps_per_execution, run_eagerly.
         """
-        if not tf.config.list_physical_devices("GPU"):
+        if not tf.config.get_visible_devices("GPU"):
             # XLA's convolutions are slower than TensorFlow's own on a CPU; elsewhere Keras decides.
             keras_options.setdefault("jit_compile", False)
             # TensorFlow's remapper, which fuses operations, fails on this step and saves no time. TensorFlow 2.18 would
