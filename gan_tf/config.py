@@ -127,9 +127,10 @@ class NetworkOptions(Checked):
     spectral_norm: bool = False
     """Divide each kernel of the discriminator by its largest singular value, which bounds the discriminator's slope
     (Miyato et al. 2018). Off, because R1 bounds it too."""
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """Number format of the layers' computations; weights and losses are always float32. bfloat16 is faster on
-    processors that support it."""
+    processors that support it. float16 is for GPUs without bfloat16; its losses are scaled, so that no gradient gets
+    too small for it."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -33,8 +33,8 @@ def check_side(image_shape: tuple[int, int, int]) -> int:
 
 
 def policy(precision: str) -> str:
-    """The Keras dtype policy of `Config.precision`. Weights are float32 in both."""
-    return "mixed_bfloat16" if precision == "bfloat16" else "float32"
+    """The Keras dtype policy of `Config.precision`. Weights are float32 in all."""
+    return precision if precision == "float32" else f"mixed_{precision}"
 
 
 class Initializers:

@@ -33,7 +33,7 @@ from gan_tf.losses import LOSSES
         ("r1", -1.0),
         ("r1", float("inf")),
         ("penalty_every", 0),
-        ("precision", "float16"),
+        ("precision", "float64"),
         ("latent_dim", 0),
         ("d_steps", 0),
         ("ema", 1.0),

@@ -120,6 +120,7 @@ def build_for(
 
 
 def adam(rate: float, config: Config, phases: Phases, updates_per_step: int = 1) -> keras.optimizers.Optimizer:
-    """Adam for one player, with `rate` as its step size before any decay."""
+    """Adam for one player, with `rate` as its step size before any decay. In float16, it scales the loss."""
     schedule = rate if config.decay == "none" else Decay(rate, config.decay, phases, updates_per_step)
-    return keras.optimizers.Adam(schedule, beta_1=config.beta_1, beta_2=config.beta_2)
+    optimizer = keras.optimizers.Adam(schedule, beta_1=config.beta_1, beta_2=config.beta_2)
+    return keras.optimizers.LossScaleOptimizer(optimizer) if config.precision == "float16" else optimizer

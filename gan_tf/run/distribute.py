@@ -43,8 +43,11 @@ class Cluster:
         return self.index == 0
 
     def check(self, config: Config) -> None:
-        """Raise InputError if a batch cannot be split equally."""
+        """Raise InputError if a batch cannot be split equally, or for float16."""
         count = self.strategy.num_replicas_in_sync
+        if count > 1 and config.precision == "float16":
+            # Whether gradients overflowed, Keras asks one replica only.
+            raise InputError("--precision float16 trains on one device only: use bfloat16 with --distribute.")
         if config.batch_size % count:
             raise InputError(
                 f"--batch-size {config.batch_size} cannot be split over {count} replicas: use a multiple of {count}, "
