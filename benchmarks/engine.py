@@ -55,9 +55,11 @@ NOT_IN_RECIPE |= {"evaluate_every", "seed"}
 
 
 def resolve(config: Config) -> dict:
-    """The fields of `config` by name, with the weights and step sizes that None stands for."""
+    """The fields of `config` by name, with the weights and step sizes that None stands for. Other fields that are None
+    are left out, so that what was kept before there was such a field still counts."""
     implied = {**penalty_weights(config.loss), "d_learning_rate": config.learning_rate}
-    return {name: implied.get(name) if value is None else value for name, value in dataclasses.asdict(config).items()}
+    fields = {name: implied.get(name) if value is None else value for name, value in dataclasses.asdict(config).items()}
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def recipe(config: Config, images: ImageDataset) -> dict:
@@ -169,7 +171,7 @@ def relative_cost(config: Config, changed: Config, images: ImageDataset, turns: 
     """How many times as long a step of `changed` takes as one of `config`: 1 where both compute the same amount, else
     the median ratio over turns."""
     values, others = resolve(config), resolve(changed)
-    if all(values[name] == others[name] for name in values.keys() - SAME_COST):
+    if all(values.get(name) == others.get(name) for name in {*values, *others} - SAME_COST):
         return 1.0
     seconds = in_turns({"changed": stepper(changed, images, steps), "config": stepper(config, images, steps)}, turns)
     return median_ratio(seconds["changed"], seconds["config"])

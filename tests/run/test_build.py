@@ -117,3 +117,17 @@ def test_in_float16_an_update_whose_gradients_overflow_is_skipped(half):
     assert float(gan.d_optimizer.dynamic_scale) == float(gan.g_optimizer.dynamic_scale) == 2.0**59
     assert float(gan.trackers["d_gradient"].result()) == float(gan.trackers["g_gradient"].result()) == 0
     assert int(gan.step) == 1 and np.isfinite(float(gan.trackers["d_loss"].result()))
+
+
+@pytest.mark.parametrize(
+    "name", ["gpu-64", *(pytest.param(name, marks=pytest.mark.slow) for name in ("gpu-256", "gpu-512"))]
+)
+def test_a_preset_for_a_gpu_has_dcgans_widths_and_takes_a_step(name):
+    config = preset_config("creatures", preset=name, batch_size=2, steps_per_epoch=1)
+    gan = build_gan(config, (config.image_size, config.image_size, 3))
+    for player in (gan.generator, gan.discriminator):
+        widths = [layer.filters for layer in player.layers if hasattr(layer, "filters") and layer.filters > 3]
+        assert (min(widths), max(*widths, player.layers[0].output.shape[-1] // 16)) == (64, 512)
+    shape = (2, config.image_size, config.image_size, 3)
+    logs = gan.train_step(tf.constant(np.random.default_rng(0).integers(0, 256, shape, np.uint8)))
+    assert np.isfinite([float(value) for value in logs.values()]).all() and int(gan.step) == 1
