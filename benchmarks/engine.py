@@ -33,13 +33,13 @@ import tensorflow as tf
 
 from gan_tf.common.files import atomic_write
 from gan_tf.config import Config
-from gan_tf.data.images import ImageDataset, batches, class_shares, steps_per_epoch
+from gan_tf.data.images import ImageDataset, class_shares, steps_per_epoch
 from gan_tf.gan import random_inputs, sample
 from gan_tf.losses import penalty_weights
 from gan_tf.measure import report
 from gan_tf.run.build import build_for
 from gan_tf.run.callbacks import Diverged, TerminateOnNonFinite
-from gan_tf.run.loop import compile_steps, train_epochs
+from gan_tf.run.loop import compile_steps, feed, train_epochs
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -55,9 +55,11 @@ NOT_IN_RECIPE |= {"evaluate_every", "seed"}
 
 
 def resolve(config: Config) -> dict:
-    """The fields of `config` by name, with the weights and step sizes that None stands for."""
+    """The fields of `config` by name, with the weights and step sizes that None stands for. Other fields that are None
+    are left out, so that what was kept before there was such a field still counts."""
     implied = {**penalty_weights(config.loss), "d_learning_rate": config.learning_rate}
-    return {name: implied.get(name) if value is None else value for name, value in dataclasses.asdict(config).items()}
+    fields = {name: implied.get(name) if value is None else value for name, value in dataclasses.asdict(config).items()}
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def recipe(config: Config, images: ImageDataset) -> dict:
@@ -135,12 +137,25 @@ def is_kept(path: Path, wanted: dict, count: int) -> bool:
 # --- Time -------------------------------------------------------------------------------------------------------------
 
 
-def stepper(config: Config, images: ImageDataset, steps: int) -> Callable[[], float]:
-    """A function that trains `steps` further steps at each call and returns the seconds they took."""
-    gan = build_for(images, config)
-    run_steps, data = compile_steps(gan), iter(batches(images, config))
+def stepper(
+    config: Config,
+    images: ImageDataset,
+    steps: int,
+    jit_compile: bool | None = None,
+    on_device: bool | None = None,
+) -> Callable[..., float]:
+    """A function that trains `steps` further steps, or as many as it is called with, and returns the seconds they took.
 
-    def advance() -> float:
+    Whether XLA compiles the step, and whether the images lie on the device, is as in training where it is None.
+    """
+    gan = build_for(images, config)
+    if jit_compile is not None:
+        gan.compile(gan.g_optimizer, gan.d_optimizer, jit_compile=jit_compile)
+    with_room = {} if on_device is None else {"has_room": lambda size: on_device}
+    data, to_batch = feed(images, config, gan, **with_room)
+    run_steps, data = compile_steps(gan, to_batch), iter(data)
+
+    def advance(steps: int = steps) -> float:
         began = time.perf_counter()
         logs = run_steps(data, tf.constant(steps))
         float(logs["d_loss"])  # Waits for a GPU that is still at work.
@@ -169,7 +184,7 @@ def relative_cost(config: Config, changed: Config, images: ImageDataset, turns: 
     """How many times as long a step of `changed` takes as one of `config`: 1 where both compute the same amount, else
     the median ratio over turns."""
     values, others = resolve(config), resolve(changed)
-    if all(values[name] == others[name] for name in values.keys() - SAME_COST):
+    if all(values.get(name) == others.get(name) for name in {*values, *others} - SAME_COST):
         return 1.0
     seconds = in_turns({"changed": stepper(changed, images, steps), "config": stepper(config, images, steps)}, turns)
     return median_ratio(seconds["changed"], seconds["config"])

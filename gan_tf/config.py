@@ -47,7 +47,8 @@ class DataOptions(Checked):
     """Height and width in pixels: 28, 32, 64, 96, 128, 256 or 512. From 64 on, each doubling makes a step three to
     four times as slow."""
     preset: Annotated[str | None, optional("NAME", "the preset of --dataset")] = None
-    """The data set whose defaults to start from. Options that you give override them."""
+    """The data set whose defaults to start from, or UNTRIED ones for large networks on a GPU: gpu-64, gpu-256 or
+    gpu-512. Options that you give override them."""
     data_dir: Annotated[str | None, optional("DIR", "$GAN_TF_DATA, or else data")] = None
     """The folder to search for the data set's own folder (or mnist.npz) before anything is downloaded."""
     fit: Literal["crop", "pad", "stretch"] = "crop"
@@ -121,15 +122,19 @@ class NetworkOptions(Checked):
     """Length of the latent vector: how many numbers from N(0, 1) an image is made from."""
     width: Annotated[int, at_least(16)] = 64
     """The most channels in any layer. Few are fast; DCGAN's tutorials use 512 on a GPU."""
+    min_width: Annotated[Count | None, optional("INT", "32 in the generator, 16 in the discriminator")] = None
+    """The fewest channels: those next to the image, from where each layer has twice as many, up to --width. DCGAN's
+    tutorials use 64 in both networks."""
     minibatch_std: bool = False
     """Show the discriminator how much the images of a batch differ, so that it can reject fakes that all look alike
     (Karras et al. 2018, section 3)."""
     spectral_norm: bool = False
     """Divide each kernel of the discriminator by its largest singular value, which bounds the discriminator's slope
     (Miyato et al. 2018). Off, because R1 bounds it too."""
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """Number format of the layers' computations; weights and losses are always float32. bfloat16 is faster on
-    processors that support it."""
+    processors that support it. float16 is for GPUs without bfloat16; its losses are scaled, so that no gradient gets
+    too small for it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -238,6 +243,22 @@ COLOUR: dict[str, Any] = {
 # The discriminator soon memorises so few images.
 ABOUT_A_THOUSAND: dict[str, Any] = {**COLOUR, "epochs": 26, "augment": ("translation", "cutout")}
 
+# DCGAN's widths, batch and step size, and COLOUR's losses. UNTRIED: nobody had a GPU to choose or measure them with.
+GPU: dict[str, Any] = {
+    **COLOUR,
+    "epochs": 100,
+    "batch_size": 128,
+    "learning_rate": 2e-4,
+    "min_width": 64,
+    "width": 512,
+}
+GPU_PRESETS: dict[str, dict] = {
+    "gpu-64": GPU,
+    # With the images of a batch in proportion to what a GPU's memory holds of them.
+    "gpu-256": {**GPU, "image_size": 256, "batch_size": 32},
+    "gpu-512": {**GPU, "image_size": 512, "batch_size": 16},
+}
+
 # Where a data set's best measured options differ from Config's defaults, which are those of digits.
 PRESETS: dict[str, dict] = {
     "digits": {},
@@ -251,6 +272,7 @@ PRESETS: dict[str, dict] = {
     "anime": COLOUR,
     "celeba": COLOUR,
     "folder": ABOUT_A_THOUSAND,
+    **GPU_PRESETS,
 }
 
 

@@ -48,8 +48,10 @@ def reopen(options: Options):
     """Open the run. Returns it, its Config, its images and all images of its data set, whatever their labels. Raises
     InputError if they are not the images that it was trained on."""
     from gan_tf.data.registry import load
+    from gan_tf.run import devices
     from gan_tf.run.folder import Run
 
+    devices.prepare()
     run = Run.open(options.run)
     config, record = run.read_config()
     config = dataclasses.replace(config, data_dir=options.data_dir or config.data_dir)

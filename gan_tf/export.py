@@ -183,8 +183,10 @@ def export(options: Options) -> None:
     out = options.out or options.run / format.name
     if out.exists():
         raise InputError(f"{out} exists already: remove it, or name another place with --out.")
+    from gan_tf.run import devices
     from gan_tf.run.folder import Run
 
+    devices.prepare()
     run = Run.open(options.run)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

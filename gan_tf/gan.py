@@ -72,6 +72,22 @@ def mean_distance(images: tf.Tensor) -> tf.Tensor:
     return tf.reduce_mean(tf.norm(flat - tf.roll(flat, 1, axis=0), axis=1))
 
 
+def apply_scaled(
+    optimizer: keras.optimizers.Optimizer, gradients: Sequence[tf.Tensor], weights: Sequence[keras.Variable]
+) -> tf.Tensor:
+    """Apply the gradients of a loss that went through `optimizer.scale_loss`, which changes nothing except in float16:
+    small gradients would be 0 there, so Keras's LossScaleOptimizer multiplies the loss. If some overflow, it skips the
+    update and takes a smaller factor (Micikevicius et al. 2018, arXiv:1710.03740, section 3.2).
+
+    Returns the global norm of the gradients of the loss itself; 0 for a skipped update.
+    """
+    norm = tf.linalg.global_norm(gradients) / optimizer.scale_loss(1.0)
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        norm = tf.where(tf.math.is_finite(norm), norm, 0.0)
+    optimizer.apply(mean_gradients(gradients), weights)
+    return norm
+
+
 class GAN(keras.Model):
     """Two Keras models trained against each other, and a moving average of the generator.
 
@@ -191,7 +207,7 @@ class GAN(keras.Model):
         of float images in [-1, 1] (such as `measure.keras_metrics.FrechetDistance`); they are computed on
         `validation_data`. `keras_options` go to `keras.Model.compile`: jit_compile, steps_per_execution, run_eagerly.
         """
-        if not tf.config.list_physical_devices("GPU"):
+        if not tf.config.get_visible_devices("GPU"):
             # XLA's convolutions are slower than TensorFlow's own on a CPU; elsewhere Keras decides.
             keras_options.setdefault("jit_compile", False)
             # TensorFlow's remapper, which fuses operations, fails on this step and saves no time. TensorFlow 2.18 would
@@ -266,9 +282,9 @@ class GAN(keras.Model):
             real_logits, fake_logits = self.logits(reals, fakes, labels)
             loss = self.d_loss_fn(real_logits, fake_logits)
             objective = loss + self.penalties(reals, fakes, labels, tf.random.fold_in(seed, PENALTY))
+            objective = self.d_optimizer.scale_loss(objective)
         gradients = tape.gradient(objective, self.discriminator.trainable_variables)
-        self.d_optimizer.apply(mean_gradients(gradients), self.discriminator.trainable_variables)
-        norm = tf.linalg.global_norm(gradients)
+        norm = apply_scaled(self.d_optimizer, gradients, self.discriminator.trainable_variables)
         return {"loss": loss, "gradient": norm, "real_logits": real_logits, "fake_logits": fake_logits}
 
     def generator_step(
@@ -290,10 +306,11 @@ class GAN(keras.Model):
             else:
                 fake_logits = self.judge(augment(fakes, self.augmentations, seed), labels)
                 loss = self.loss_fns.generator(fake_logits)
-        by_pixels = tape.gradient(loss, fakes)
+            objective = self.g_optimizer.scale_loss(loss)
+        by_pixels = tape.gradient(objective, fakes)
         gradients = drawing.gradient(fakes, self.generator.trainable_variables, output_gradients=by_pixels)
-        self.g_optimizer.apply(mean_gradients(gradients), self.generator.trainable_variables)
-        return {"loss": loss, "gradient": tf.linalg.global_norm(gradients), "fake_logits": fake_logits}
+        norm = apply_scaled(self.g_optimizer, gradients, self.generator.trainable_variables)
+        return {"loss": loss, "gradient": norm, "fake_logits": fake_logits}
 
     def penalties(self, reals: tf.Tensor, fakes: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """The weighted sum of the gradient penalties, a scalar.

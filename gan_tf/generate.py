@@ -277,8 +277,10 @@ def find_labels(wanted: Sequence[str], names: Sequence[str], run: Path) -> list[
 
 def make_request(options: Options) -> Request:
     """What the options ask for, with the run's generator. Raises InputError."""
+    from gan_tf.run import devices
     from gan_tf.run.folder import Run
 
+    devices.prepare()
     run = Run.open(options.run)
     classes = run.read_classes()
     labels = find_labels(options.label, list(classes), options.run)

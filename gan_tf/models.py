@@ -33,8 +33,8 @@ def check_side(image_shape: tuple[int, int, int]) -> int:
 
 
 def policy(precision: str) -> str:
-    """The Keras dtype policy of `Config.precision`. Weights are float32 in both."""
-    return "mixed_bfloat16" if precision == "bfloat16" else "float32"
+    """The Keras dtype policy of `Config.precision`. Weights are float32 in all."""
+    return precision if precision == "float32" else f"mixed_{precision}"
 
 
 class Initializers:
@@ -56,15 +56,17 @@ def make_generator(
     precision: str = "float32",
     classes: int = 0,
     seed: int | None = None,
+    min_width: int | None = None,
 ) -> keras.Sequential:
     """A network from latents (N, latent_dim), drawn from N(0, 1), to images (N, height, width, channels) in [-1, 1].
     With classes, from latents and one-hot labels, (N, latent_dim + classes).
 
-    It starts at 3 to 7 pixels and doubles the side up to the image's. The last doubling has 32 input channels, and each
-    earlier one twice as many as the next, up to `width`. Raises ValueError for a side not in config.SIZES.
+    It starts at 3 to 7 pixels and doubles the side up to the image's. The last doubling has `min_width` input channels,
+    by default 32, and each earlier one twice as many as the next, up to `width`. Raises ValueError for a side not in
+    config.SIZES.
     """
     side, kind, kernel = check_side(image_shape), {"dtype": policy(precision)}, Initializers(seed, player=0)
-    *hidden, widest = channels(side, 7, 32, width)
+    *hidden, widest = channels(side, 7, min_width or 32, width)
     base = side // 2 ** (len(hidden) + 1)
     model = keras.Sequential(name="generator")
     model.add(keras.Input((latent_dim + classes,)))
@@ -103,14 +105,15 @@ def make_discriminator(
     precision: str = "float32",
     classes: int = 0,
     seed: int | None = None,
+    min_width: int | None = None,
 ) -> keras.Sequential:
     """A network from images (N, height, width, channels) in [-1, 1] to one logit each, (N, 1); positive means real.
     With classes, to one logit per class, (N, classes); positive means a real image of that class.
 
-    It halves the side until 3 or 4 pixels are left. The first halving has 16 output channels, and each further one
-    twice as many, up to `width`. There is no sigmoid, because the losses take logits, and no normalisation, so a
-    logit depends on its own image alone unless `minibatch_std` is set. `spectral_norm` divides each kernel by its
-    spectral norm; `to_plain` turns the trained network into built-in layers.
+    It halves the side until 3 or 4 pixels are left. The first halving has `min_width` output channels, by default 16,
+    and each further one twice as many, up to `width`. There is no sigmoid, because the losses take logits, and no
+    normalisation, so a logit depends on its own image alone unless `minibatch_std` is set. `spectral_norm` divides each
+    kernel by its spectral norm; `to_plain` turns the trained network into built-in layers.
 
     Raises ValueError for a side not in config.SIZES.
     """
@@ -118,7 +121,7 @@ def make_discriminator(
     conv, dense = (SpectralConv2D, SpectralDense) if spectral_norm else (layers.Conv2D, layers.Dense)
     model = keras.Sequential(name="discriminator")
     model.add(keras.Input(image_shape))
-    for count in channels(side, 4, 16, width):
+    for count in channels(side, 4, min_width or 16, width):
         model.add(conv(count, 4, strides=2, padding="same", kernel_initializer=kernel(), **kind))
         # The negative side keeps a slope, so every logit passes a gradient to the generator.
         model.add(layers.LeakyReLU(negative_slope=0.2, **kind))

@@ -38,8 +38,10 @@ class Options(Checked):
 def make(options: Options) -> None:
     """Run the command. Raises InputError."""
     from gan_tf.common.files import atomic_write
+    from gan_tf.run import devices
     from gan_tf.web.build import make_page
 
+    devices.prepare()
     page, differences = make_page(options.runs)
     try:
         options.out.parent.mkdir(parents=True, exist_ok=True)

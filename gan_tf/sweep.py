@@ -191,18 +191,28 @@ def connect(address: str | None) -> None:
         ) from None
     try:
         ray.init(address=address or "local", log_to_driver=False)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except Exception as error:  # When it takes too long to start, Ray raises no other class.
+        why = str(error).splitlines()[0]
+        if not address:
+            raise InputError(f"Ray did not start here ({why}): try again when this machine is less busy.") from error
         raise InputError(
-            f"There is no Ray cluster at {address} ({str(error).splitlines()[0]}): start one with ray start --head, or "
-            "leave --address out."
+            f"There is no Ray cluster at {address} ({why}): start one with ray start --head, or leave --address out."
         ) from error
+
+
+def make_scheduler(trials: Sequence[Trial]) -> Any:
+    """Ray's ASHA (Li et al. 2020, arXiv:1810.05934): after a quarter of the epochs, a half and all, it ends a run that
+    is worse than the median of those that have come so far."""
+    from ray.tune.schedulers import ASHAScheduler
+
+    most = max(trial.epochs for trial in trials)
+    return ASHAScheduler(time_attr="epoch", max_t=most, grace_period=max(1, most // 4), reduction_factor=2)
 
 
 def run_trials(folder: Path, trials: Sequence[Trial], given: argparse.Namespace) -> list[str]:
     """Run what is left of a sweep. Returns the last line of each run that failed."""
     import ray
     from ray import tune
-    from ray.tune.schedulers import ASHAScheduler
 
     directory = folder / "ray"
     trainable = tune.with_resources(make_trainable(), {"cpu": given.cpus, "gpu": given.gpus})
@@ -214,9 +224,7 @@ def run_trials(folder: Path, trials: Sequence[Trial], given: argparse.Namespace)
             {"folder": str(folder / trial.name), "options": list(trial.options), "epochs": trial.epochs} | common
             for trial in trials
         ]
-        scheduler, most = None, max(trial.epochs for trial in trials)
-        if given.early_stopping:
-            scheduler = ASHAScheduler(time_attr="epoch", max_t=most, grace_period=max(1, most // 4), reduction_factor=2)
+        scheduler = make_scheduler(trials) if given.early_stopping else None
         tuner = tune.Tuner(
             trainable,
             param_space={"trial": tune.grid_search(space)},

@@ -54,6 +54,8 @@ class RunOptions(Checked):
     With --no-fallback, that is an error."""
     distribute: Annotated[Literal["mirrored", "multiworker"] | None, optional("WHERE", "one device")] = None
     """Train on all GPUs of this machine (mirrored), or on several machines (multiworker, see docs/cluster.md)."""
+    device: Annotated[Literal["cpu", "gpu"] | None, optional("WHERE", "a GPU if there is one")] = None
+    """Train on the CPU, where runs repeat to the bit, even if there is a GPU; or on a GPU, and end if there is none."""
     tensorboard: bool = False
     """Also write TensorBoard logs into the run's folder. Needs the package tensorboard."""
 
@@ -188,13 +190,13 @@ def warn_of(message: str) -> None:
 
 def announce(run: "Run", job: "Job", gan: "GAN", per_epoch: int, cluster: "Cluster") -> None:
     """Print what is about to happen, in numbers."""
-    from gan_tf.run.folder import device
+    from gan_tf.run import devices
 
     config, images = job.config, job.images
     labels = f", {' '.join(config.label)}" if config.label else ""
     size = "x".join(map(str, images.shape))
     print(f"data           {len(images):,} images of {size}: {images.name}{labels} ({images.source})")
-    print(f"device         {device()}")
+    print(f"device         {devices.describe()}")
     count = cluster.strategy.num_replicas_in_sync
     if count > 1:
         here = f" in {len(cluster.workers)} processes" if cluster.workers else ""
@@ -273,7 +275,7 @@ def train(argv: list[str]) -> None:
     from gan_tf.run import distribute
     from gan_tf.run.folder import Run
 
-    cluster = distribute.start(options.distribute)
+    cluster = distribute.start(options.distribute, options.device)
     run, job = (Run.open(options.resume), None) if options.resume else begin(options, argv, cluster)
     with run.lock() if cluster.is_chief else contextlib.nullcontext():
         job = job or reopen(run, argv, cluster)

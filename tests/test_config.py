@@ -7,7 +7,18 @@ import pytest
 
 from gan_tf import train
 from gan_tf.common.errors import InputError
-from gan_tf.config import GROUPS, PENALISED_LOSSES, PRESETS, Config, Loss, is_path, preset_config
+from gan_tf.common.options import field_docstrings
+from gan_tf.config import (
+    GPU_PRESETS,
+    GROUPS,
+    PENALISED_LOSSES,
+    PRESETS,
+    Config,
+    DataOptions,
+    Loss,
+    is_path,
+    preset_config,
+)
 from gan_tf.data.registry import DATASETS
 from gan_tf.losses import LOSSES
 
@@ -33,7 +44,7 @@ from gan_tf.losses import LOSSES
         ("r1", -1.0),
         ("r1", float("inf")),
         ("penalty_every", 0),
-        ("precision", "float16"),
+        ("precision", "float64"),
         ("latent_dim", 0),
         ("d_steps", 0),
         ("ema", 1.0),
@@ -112,7 +123,7 @@ def test_a_part_of_the_options_is_checked_as_the_whole_is():
 
 
 def test_presets_hold_under_what_is_given_and_every_data_set_has_one():
-    assert set(PRESETS) == {*DATASETS, "folder"}
+    assert set(PRESETS) == {*DATASETS, "folder", *GPU_PRESETS}
     assert preset_config("mnist").epochs == PRESETS["mnist"]["epochs"] != Config().epochs
     assert preset_config("mnist", epochs=3).epochs == 3
     assert preset_config("digits", preset="mnist").epochs == PRESETS["mnist"]["epochs"]
@@ -180,3 +191,8 @@ def test_a_path_has_the_preset_of_folders_and_may_have_that_of_a_set(tmp_path, m
 def test_nothing_that_faces_one_way_is_mirrored():
     for name in ("digits", "mnist", "letters", "pokemon"):
         assert not preset_config(name).flip
+
+
+def test_what_nobody_has_tried_is_called_so():
+    help_text = field_docstrings(DataOptions)["preset"]
+    assert "UNTRIED" in help_text and all(name in help_text for name in GPU_PRESETS)

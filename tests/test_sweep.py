@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -66,6 +67,20 @@ def test_without_ray_a_sentence_says_what_to_install(tmp_path, monkeypatch):
     assert not (tmp_path / "sweep").exists()
 
 
+@pytest.mark.parametrize(
+    "address, said", [(None, "Ray did not start here (too slow)"), ("h:1", "no Ray cluster at h:1")]
+)
+def test_a_ray_that_does_not_start_is_one_sentence(address, said, monkeypatch):
+    ray = pytest.importorskip("ray")
+
+    def init(**_):
+        raise Exception("too slow\nand more")  # As Ray does.
+
+    monkeypatch.setattr(ray, "init", init)
+    with pytest.raises(InputError, match=re.escape(said)):
+        sweep.connect(address)
+
+
 def test_the_table_has_the_spread_of_each_settings_seeds(tmp_path):
     trials = [sweep.Trial(setting, seed, 2, ()) for setting in ("r1=0", "r1=1") for seed in (0, 1, 2)]
     values = {
@@ -83,6 +98,28 @@ def test_the_table_has_the_spread_of_each_settings_seeds(tmp_path):
         "| r1=0 | 3 | 0 | 2 (1 to 3) | 0.5 (0.5 to 0.5) |",
         "| r1=1 | 3 | 3 | 4 (4 to 4) | 0.5 (0.5 to 0.5) |",
     ]
+
+
+def test_early_stopping_ends_a_run_that_is_worse_than_those_before_it():
+    """With the distances that a step size of 0.002 gave on digits, and one with which nothing is learned."""
+    pytest.importorskip("ray")
+    from ray.tune.schedulers import TrialScheduler
+
+    scheduler = sweep.make_scheduler([sweep.Trial(rate, 0, 8, ()) for rate in ("0.002", "1e-9")])
+    scheduler.set_search_properties("frechet_distance", "min")
+    good, bad = (SimpleNamespace(trial_id=name) for name in ("good", "bad"))
+    decisions = []
+    for trial, epoch, distance in [
+        (good, 1, 102.5),
+        (good, 2, 101.8),
+        (good, 4, 94.6),
+        (bad, 1, 102.6),
+        (bad, 2, 102.6),
+    ]:
+        if epoch == 1:
+            scheduler.on_trial_add(None, trial)
+        decisions.append(scheduler.on_trial_result(None, trial, {"epoch": epoch, "frechet_distance": distance}))
+    assert decisions == [*[TrialScheduler.CONTINUE] * 4, TrialScheduler.STOP]
 
 
 def start(*options: str, **environment: str) -> subprocess.Popen:
@@ -138,6 +175,20 @@ def test_a_sweep_survives_kill_9_and_ends_with_a_table(tmp_path):
     assert max(starts) == 2  # Some run went on where it was.
     assert (folder / "table.md").read_text() in said and said.count("| 2 | 0 |") == 2
     assert not processes_in(folder)
+
+
+@pytest.mark.slow
+def test_a_run_that_ray_stops_ends_there_with_a_checkpoint(tmp_path):
+    pytest.importorskip("ray")
+    (trial,) = sweep.plan([{}], [0], [*TINY, "--epochs", "40", "--evaluate-every", "1"])
+    folder = tmp_path / "run"
+    options = {"folder": str(folder), "options": trial.options, "epochs": 40, "cpus": 1, "directory": str(ROOT)}
+    running = sweep.make_trainable()({"trial": options})
+    first = running.train()
+    assert first["epoch"] == 1 and first["frechet_distance"] > 0 and not first["done"]
+    running.stop()
+    assert running.process.returncode == 130 and 1 <= Run(folder).read_history()["epoch"][-1] < 40
+    assert "all saved. To go on" in folder.with_suffix(".txt").read_text()
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from gan_tf.config import Config, is_path
+from gan_tf.config import GPU_PRESETS, Config, is_path
 from gan_tf.data.clusters import SIDE, thumbnails
 from gan_tf.data.images import ImageDataset, train_holdout_split
 
@@ -18,7 +18,7 @@ FACING = 0.6
 def choose(images: ImageDataset, config: Config) -> dict[str, tuple[Any, str]]:
     """What suits the pictures of a folder: {option: (value, why)} for `augment` and `flip`, in a line for a person.
     Empty for other data sets, whose presets were measured."""
-    if not is_path(config.dataset) or config.preset not in (None, "folder"):
+    if not is_path(config.dataset) or config.preset not in (None, "folder", *GPU_PRESETS):
         return {}
     count = len(train_holdout_split(images, config)[0])
     few = count < FEW

@@ -158,10 +158,26 @@ def batches(
     """
     import tensorflow as tf
 
+    labels = tf.constant(images.classes.labels, tf.int64) if config.told else None
+
+    def gather(rows: tf.Tensor):
+        # With NumPy, because tf.gather would load a memory-mapped file into memory.
+        pixels = tf.numpy_function(lambda rows: images.images[rows], [rows], tf.uint8)
+        pixels = tf.ensure_shape(pixels, (*rows.shape, *images.shape))
+        return (pixels, tf.gather(labels, rows)) if config.told else pixels
+
+    return batch_rows(images, config, start, replicas, own).map(gather).prefetch(2)
+
+
+def batch_rows(
+    images: ImageDataset, config: Config, start: int = 0, replicas: int = 1, own: Sequence[int] = (0,)
+) -> "tf.data.Dataset":
+    """Which images the `batches` hold: their indices, int64 (d_steps * batch_size / replicas,)."""
+    import tensorflow as tf
+
     size = config.batch_size * config.d_steps
     rows, _ = train_holdout_split(images, config)
     steps_per_pass = len(rows) // size
-    labels = tf.constant(images.classes.labels, tf.int64) if config.told else None
 
     def one_pass(number: tf.Tensor) -> tf.data.Dataset:
         # Negative, so shuffling never shares a seed with the latents.
@@ -177,12 +193,20 @@ def batches(
         shape = (config.d_steps, replicas, config.batch_size // replicas)
         parts = indices.map(lambda batch: tf.reshape(tf.transpose(tf.reshape(batch, shape), (1, 0, 2)), (replicas, -1)))
         indices = parts.map(lambda batch: tf.gather(batch, [*own])).unbatch()
-        size //= replicas
+    return indices
 
-    def gather(indices: tf.Tensor):
-        # With NumPy, because tf.gather would load a memory-mapped file into memory.
-        pixels = tf.numpy_function(lambda rows: images.images[rows], [indices], tf.uint8)
-        pixels = tf.ensure_shape(pixels, (size, *images.shape))
-        return (pixels, tf.gather(labels, indices)) if config.told else pixels
 
-    return indices.map(gather).prefetch(2)
+def on_device(images: ImageDataset, config: Config) -> Callable:
+    """Copies all images to the present device. Returns what turns the `batch_rows` of a step into its batch, there and
+    to the bit as in `batches`."""
+    import tensorflow as tf
+
+    # A variable, because TensorFlow has no kernel that picks bytes out of a constant on a GPU: it would copy the whole
+    # set to the CPU in every step.
+    pixels = tf.Variable(images.images[:], trainable=False, name="images")
+    labels = tf.constant(images.classes.labels, tf.int64) if config.told else None
+
+    def gather(rows: tf.Tensor):
+        return (tf.gather(pixels, rows), tf.gather(labels, rows)) if config.told else tf.gather(pixels, rows)
+
+    return gather

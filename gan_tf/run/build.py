@@ -77,7 +77,7 @@ def build_gan(config: Config, image_shape: tuple[int, int, int], phases: Phases 
     if phases is None and config.decay != "none" and not config.steps_per_epoch:
         raise ValueError("an epoch is one pass over the images: pass phases=first_phase(images, config)")
     phases = phases or [(0, config.epochs * config.steps_per_epoch)]
-    same = {"precision": config.precision, "classes": classes, "seed": config.seed}
+    same = {"precision": config.precision, "classes": classes, "seed": config.seed, "min_width": config.min_width}
     generator = make_generator(image_shape, config.latent_dim, config.width, **same)
     discriminator = make_discriminator(image_shape, config.width, config.minibatch_std, config.spectral_norm, **same)
     gan = GAN(
@@ -120,6 +120,7 @@ def build_for(
 
 
 def adam(rate: float, config: Config, phases: Phases, updates_per_step: int = 1) -> keras.optimizers.Optimizer:
-    """Adam for one player, with `rate` as its step size before any decay."""
+    """Adam for one player, with `rate` as its step size before any decay. In float16, it scales the loss."""
     schedule = rate if config.decay == "none" else Decay(rate, config.decay, phases, updates_per_step)
-    return keras.optimizers.Adam(schedule, beta_1=config.beta_1, beta_2=config.beta_2)
+    optimizer = keras.optimizers.Adam(schedule, beta_1=config.beta_1, beta_2=config.beta_2)
+    return keras.optimizers.LossScaleOptimizer(optimizer) if config.precision == "float16" else optimizer

@@ -21,6 +21,7 @@ from gan_tf.common.errors import InputError
 from gan_tf.config import Config
 from gan_tf.data.images import ImageDataset, batches
 from gan_tf.gan import GAN
+from gan_tf.run import devices
 
 # The environment variable with the seconds to wait for the other workers, whose machines may start later.
 TIMEOUT = "GAN_TF_WORKER_TIMEOUT"
@@ -42,8 +43,11 @@ class Cluster:
         return self.index == 0
 
     def check(self, config: Config) -> None:
-        """Raise InputError if a batch cannot be split equally."""
+        """Raise InputError if a batch cannot be split equally, or for float16."""
         count = self.strategy.num_replicas_in_sync
+        if count > 1 and config.precision == "float16":
+            # Whether gradients overflowed, Keras asks one replica only.
+            raise InputError("--precision float16 trains on one device only: use bfloat16 with --distribute.")
         if config.batch_size % count:
             raise InputError(
                 f"--batch-size {config.batch_size} cannot be split over {count} replicas: use a multiple of {count}, "
@@ -64,31 +68,33 @@ class Cluster:
             ) from error
 
 
-def start(mode: str | None) -> Cluster:
-    """The cluster of --distribute. Call it before anything else of TensorFlow. Raises InputError, or ends the process
-    with such a message if another worker does not come in time (`time_limit`)."""
+def start(mode: str | None, device: devices.Device | None = None) -> Cluster:
+    """The cluster of --distribute, on devices of this kind. Call it before anything else of TensorFlow. Raises
+    InputError, or ends the process with such a message if another worker does not come in time (`time_limit`)."""
+    if mode == "multiworker":
+        return multiworker(device)
+    devices.prepare(device)
     if mode == "mirrored":
         return Cluster(mirrored())
-    if mode == "multiworker":
-        return multiworker()
     return Cluster(tf.distribute.get_strategy())
 
 
 def mirrored() -> tf.distribute.Strategy:
     """One replica on each GPU of this machine, or where there is none, on each logical CPU device."""
-    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
-    if len(devices) < 2:
-        kind = "1 GPU" if devices[0].device_type == "GPU" else "no GPU"
+    found = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    if len(found) < 2:
+        kind = "1 GPU" if found[0].device_type == "GPU" else "no GPU"
         raise InputError(
             f"--distribute mirrored needs at least two GPUs, and TensorFlow finds {kind} here: leave it out, or check "
             "that nvidia-smi shows the GPUs and that tensorflow[and-cuda] is installed."
         )
-    return tf.distribute.MirroredStrategy([device.name for device in devices])
+    return tf.distribute.MirroredStrategy([device.name for device in found])
 
 
-def multiworker() -> Cluster:
+def multiworker(device: devices.Device | None = None) -> Cluster:
     """This process's place among those that TF_CONFIG or SLURM names, once all of them have come."""
     workers, index, resolver = resolve(os.environ)
+    devices.prepare(device)  # After SLURM's resolver, which chooses the process's GPUs.
     with time_limit(workers, index):
         try:
             strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)

@@ -29,7 +29,7 @@ from gan_tf.config import Config
 from gan_tf.data.images import ImageDataset
 from gan_tf.gan import GAN
 from gan_tf.models import to_plain
-from gan_tf.run import plots
+from gan_tf.run import devices, plots
 
 FORMAT = 6  # The format of config.json and of the checkpoints; raised whenever older code could not read them.
 
@@ -178,7 +178,7 @@ class Run:
             "step": step,
             "epochs": config.epochs,
             "data_dir": config.data_dir,
-            "device": device(),
+            "device": devices.describe(),
             "versions": versions | {"python": platform.python_version()},
         }
         record |= {"config": dataclasses.asdict(config), "phases": phases, "starts": [*record["starts"], start]}
@@ -272,10 +272,3 @@ def saved_by(path: Path) -> str:
             return "was saved by Keras " + json.loads(archive.read("metadata.json"))["keras_version"]
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
         return "is damaged"
-
-
-def device() -> str:
-    """The names of the devices that TensorFlow computes on."""
-    gpus = tf.config.list_physical_devices("GPU")
-    names = [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus]
-    return ", ".join(names) or f"CPU, {os.cpu_count()} cores"

@@ -1,13 +1,15 @@
 """Training by epochs that can be left and entered at any step."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 
 import keras
 import tensorflow as tf
 
 from gan_tf.config import Config
-from gan_tf.data.images import ImageDataset, steps_per_epoch
+from gan_tf.data.images import ImageDataset, batch_rows, on_device, steps_per_epoch
 from gan_tf.gan import GAN
+from gan_tf.run import devices
 from gan_tf.run.distribute import share_out
 
 # Steps in one call of the compiled function. Python's part of a call costs as much as a step of a small network, and
@@ -29,8 +31,8 @@ def train_epochs(
     """
     # A loop by hand, because Keras's `fit` cannot start within an epoch: it always resets the metrics and the count.
     per_epoch = steps_per_epoch(images, config)
-    run_steps = compile_steps(gan)
-    data = iter(share_out(images, config, gan))
+    data, to_batch = feed(images, config, gan)
+    run_steps, data = compile_steps(gan, to_batch), iter(data)
     watchers = keras.callbacks.CallbackList(
         list(callbacks), add_history=True, model=gan, epochs=config.epochs, steps=per_epoch, verbose=0
     )
@@ -57,9 +59,29 @@ def train_epochs(
     return gan.history
 
 
-def compile_steps(gan: GAN):
-    """A function of (iterator, count) that trains `count` steps, one batch each, and returns the running means. It is
-    traced once, whatever `count` is. Replicas of the GAN play each step together, and the means are those of all."""
+def feed(
+    images: ImageDataset, config: Config, gan: GAN, has_room: Callable[[int], bool] = devices.gpu_has_room
+) -> tuple[tf.data.Dataset, Callable]:
+    """What remains of a run's data, and what makes a step's batch of an item of it.
+
+    If the device `has_room` for the bytes of the images, they are copied there once, and the data are their numbers.
+    Otherwise, and for several replicas, the CPU gathers each batch while the step before it is computed.
+    """
+    size = len(images) * math.prod(images.shape)
+    if gan.distribute_strategy.num_replicas_in_sync == 1 and has_room(size):
+        return batch_rows(images, config, int(gan.step)).prefetch(2), on_device(images, config)
+    return share_out(images, config, gan), as_it_is
+
+
+def as_it_is(batch):
+    """Data that are batches already."""
+    return batch
+
+
+def compile_steps(gan: GAN, to_batch: Callable = as_it_is):
+    """A function of (iterator, count) that trains `count` steps, each with what `to_batch` makes of an item of the
+    iterator, and returns the running means. It is traced once, whatever `count` is. Replicas of the GAN play each step
+    together, and the means are those of all."""
     strategy, step = gan.distribute_strategy, gan.train_step
     if strategy.num_replicas_in_sync > 1:
 
@@ -74,7 +96,7 @@ def compile_steps(gan: GAN):
     @tf.function(autograph=False)
     def run_steps(iterator, count):
         def one_step(done):
-            step(next(iterator))
+            step(to_batch(next(iterator)))
             return (done + 1,)  # A tuple, which eager mode needs.
 
         tf.while_loop(lambda done: done < count, one_step, [tf.constant(0)])

@@ -33,6 +33,7 @@ import conditional
 import engine
 import few_pictures
 import folder_speed
+import gpu
 import growth
 import mnist_five
 import pictures
@@ -531,3 +532,68 @@ def test_changes_of_a_speedrun():
     for wrong in ("learning-rate=1", "width", "width="):
         with pytest.raises(InputError, match="write NAME=VALUE, where NAME is one of augment, background"):
             speedrun.read_changes([wrong])
+
+
+class ExhaustedBy16:
+    """Training that has no memory for 16 times the batch."""
+
+    def __init__(self, contender):
+        self.contender = contender
+
+    def __call__(self, config, variant):
+        if variant.batches == 16:
+            raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+        return self.contender(config, variant)
+
+
+def run_gpu(monkeypatch, *options):
+    monkeypatch.setattr(sys, "argv", ["gpu.py", *options])
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        gpu.main()
+    return printed.getvalue(), 1.0, 0.5
+
+
+def test_gpu(tmp_path, monkeypatch):
+    """All of it on a CPU, which is told that it is a GPU."""
+    prepared, tf32 = [], []
+    monkeypatch.setattr(tf.config.experimental, "enable_tensor_float_32_execution", tf32.append)
+    judgements = Judgements(0.5, 2.0, 0.75, 2.0, 1.5, 0.5)
+    monkeypatch.setattr(speedrun, "prepare", lambda *_: (TINY, creatures(), judgements, 1.0))
+    monkeypatch.setattr(gpu.devices, "prepare", lambda *wanted: prepared.append(wanted))
+    monkeypatch.setattr(gpu.devices, "gpus", lambda: ["a GPU"])
+    monkeypatch.setattr(gpu.devices, "describe", lambda: "NVIDIA T4")
+    monkeypatch.setattr(gpu, "run_process", lambda arguments: run_gpu(monkeypatch, *arguments[1:]))
+    monkeypatch.setattr(gpu, "contender", ExhaustedBy16(gpu.contender))
+    some = ("as it is", "batches gathered by the CPU", "16 times the batch")
+    tiny = {"TURNS": 1, "SECONDS": 1e-6, "FIRST_STEPS": 1, "SEEDS": (0, 1), "UNTRIED": {"gpu-64": TINY}}
+    variants = {name: gpu.VARIANTS[name] for name in (*some, "with XLA", "images on the device")}
+    tiny |= {"PRECISIONS": ("float32", "float16"), "WORKLOADS": {"mnist": TINY}, "VARIANTS": variants}
+    for name, value in tiny.items():
+        monkeypatch.setattr(gpu, name, value)
+    run_gpu(monkeypatch, "--folder", str(tmp_path))
+    assert prepared == [("gpu",), ()] and tf32 == [False]
+    text = (tmp_path / "gpu.md").read_text()
+    assert "Device: NVIDIA T4. As it is, a preset trains in float32, with TF32" in text
+    good = [dict(zip(gpu.QUALITY, row, strict=True)) for row in cells(text) if len(row) == 6 and row[1] in ("0", "1")]
+    assert [(row["precision"], row["seed"]) for row in good] == [(p, str(s)) for s in (0, 1) for p in gpu.PRECISIONS]
+    assert [row["distance"] for row in good] == ["0.5", "0.75", "1.5", "0.5"]
+    assert [row["below the target"] for row in good] == ["yes (1)", "yes (1)", "no (1)", "yes (1)"]
+    fast = [dict(zip(gpu.SPEED, row, strict=True)) for row in cells(text) if row[0] in ("mnist", "gpu-64")]
+    assert [row["variant"] for row in fast] == [*some, gpu.NO_TF32, "as it is"]
+    for row in fast:
+        exhausted = row["variant"] == "16 times the batch"
+        assert exhausted == (row["times the preset's"] == "out of memory") == (not row["images/s"])
+        assert exhausted or float(row["images/s"].split()[0].replace(",", "")) > 0
+    assert fast[0]["times the preset's"] == "" != fast[1]["times the preset's"]
+    assert (fast[0]["batch"], fast[2]["batch"]) == ("4", "64")
+
+
+def test_gpu_measures_nothing_after_its_minutes_and_says_what_it_needs(tmp_path, monkeypatch):
+    monkeypatch.setattr(speedrun, "prepare", lambda *_: (TINY, creatures(), None, 1.0))
+    monkeypatch.setattr(gpu, "contender", no_training)
+    monkeypatch.setattr(gpu.devices, "gpus", lambda: [])
+    run_gpu(monkeypatch, "--device", "cpu", "--minutes", "0", "--folder", str(tmp_path))
+    text = (tmp_path / "cpu.md").read_text()
+    assert "without XLA" in text and text.count("no time left") == 9 + len(gpu.WORKLOADS) * (len(gpu.VARIANTS) - 2)
+    with pytest.raises(InputError, match=r"needs a GPU, and TensorFlow finds no GPU here\..*: --device cpu"):
+        run_gpu(monkeypatch)

@@ -51,3 +51,4 @@ def test_pictures_that_face_one_way_or_are_too_few_to_know_are_not_mirrored(own,
 def test_a_named_set_and_another_preset_choose_nothing(tmp_path):
     images = pictures(100, 0.5)
     assert choose(images, Config()) == choose(images, preset_config(tmp_path, preset="anime")) == {}
+    assert choose(images, preset_config(tmp_path, preset="gpu-64")).keys() == {"augment", "flip"}  # Not measured.

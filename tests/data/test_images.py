@@ -2,10 +2,19 @@ import dataclasses
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from gan_tf.common.errors import InputError
 from gan_tf.config import Config
-from gan_tf.data.images import ImageDataset, LazyImages, batches, steps_per_epoch, train_holdout_split
+from gan_tf.data.images import (
+    ImageDataset,
+    LazyImages,
+    batch_rows,
+    batches,
+    on_device,
+    steps_per_epoch,
+    train_holdout_split,
+)
 
 
 def numbered(count=22):
@@ -121,3 +130,32 @@ def test_conditional_batches_have_the_class_of_each_image(pets):
     for images, classes in batches(pets.filter_labels(("dog", "fox")), config).take(4):
         found += zip(images.numpy().ravel(), classes.numpy(), strict=True)
     assert sorted(found) == sorted(2 * [(1, 0), (2, 1), (4, 0), (5, 1)])
+
+
+@pytest.mark.parametrize("config", [Config(batch_size=4, d_steps=2, seed=5), Config(batch_size=2, conditional=True)])
+def test_batches_on_the_device_are_those_of_the_cpu_to_the_bit(config):
+    labels = np.arange(22) % 2
+    images = dataclasses.replace(numbered(), labels=labels, label_names=("even", "odd"))
+    to_batch = on_device(images, config)
+    # From within a pass to the next one.
+    rows, expected = batch_rows(images, config, start=1), batches(images, config, start=1)
+    for ours, theirs in zip(rows.take(12), expected.take(12), strict=True):
+        for a, b in zip(*map(tf.nest.flatten, (to_batch(ours), theirs)), strict=True):
+            assert a.dtype == b.dtype and a.shape == b.shape
+            np.testing.assert_array_equal(a, b)
+
+
+def test_a_gpu_has_kernels_for_picking_a_batch():
+    """Or TensorFlow would copy the whole set to the CPU in every step, and say nothing."""
+    from tensorflow.python.framework import kernels
+
+    to_batch = on_device(numbered(), Config(batch_size=4))
+    graph = tf.function(to_batch).get_concrete_function(tf.TensorSpec((4,), tf.int64)).graph
+    picks = [op for op in graph.get_operations() if "Gather" in op.type]
+    assert len(picks) == 1
+    found = kernels.get_registered_kernels_for_op(picks[0].type).kernel
+    on_gpu = [kernel for kernel in found if kernel.device_type == "GPU"]
+    if not on_gpu:
+        pytest.skip("this TensorFlow was built without GPUs")
+    types = {number for kernel in on_gpu for part in kernel.constraint for number in part.allowed_values.list.type}
+    assert tf.uint8.as_datatype_enum in types

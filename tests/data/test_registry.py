@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from gan_tf.common.errors import InputError
-from gan_tf.config import PRESETS, Config, preset_config
+from gan_tf.config import GPU_PRESETS, PRESETS, Config, preset_config
 from gan_tf.data import registry
 from gan_tf.data.registry import DATASETS, load, load_or_fallback, markdown_table, terminal_table
 from gan_tf.data.sources import HubFile, HubPictures, KaggleFolder, KerasFile, Unavailable
@@ -269,7 +269,7 @@ def test_too_few_images_for_one_step():
 
 
 def test_every_set_has_a_preset_and_a_pinned_version():
-    assert set(PRESETS) == set(DATASETS) | {"folder"}
+    assert set(PRESETS) == {*DATASETS, "folder", *GPU_PRESETS}
     for name, data in DATASETS.items():
         assert name == data.name
         assert bool(data.labels) == bool(data.read) == (PRESETS[name].get("image_size", 28) == 28)

@@ -79,3 +79,55 @@ def test_a_decay_needs_to_know_how_long_the_run_is():
         build_gan(config, (28, 28, 1))
     rate = build_gan(config, (28, 28, 1), phases=[(0, 10)]).g_optimizer.learning_rate
     assert float(rate) == pytest.approx(config.learning_rate)
+
+
+@pytest.fixture
+def half(config):
+    """A GAN in float16 whose next step applies R1, and a batch."""
+    gan = build_gan(dataclasses.replace(config, precision="float16", r1=1.0), (28, 28, 1))
+    return gan, tf.constant(np.random.default_rng(0).integers(0, 256, (4, 28, 28, 1), np.uint8))
+
+
+@pytest.mark.parametrize("size", [1.0, 1e-5])
+def test_in_float16_gradients_are_those_of_float32_also_where_they_are_small(half, config, size):
+    """Without scaling, the small ones would be 0."""
+    gan, batch = half
+    exact = build_gan(dataclasses.replace(config, r1=1.0), (28, 28, 1))
+    for model in (gan, exact):
+        fns = model.loss_fns
+        model.r1 *= size
+        model.d_loss_fn = lambda *logits, fns=fns: size * fns.discriminator(*logits)
+        model.loss_fns = fns._replace(generator=lambda *logits, fns=fns: size * fns.generator(*logits))
+        model.train_step(batch)
+    for name in ("d_gradient", "g_gradient"):
+        expected = float(exact.trackers[name].result())
+        assert float(gan.trackers[name].result()) == pytest.approx(expected, rel=0.02) and expected > 0.01 * size
+    assert gan.generator.layers[0].compute_dtype == "float16" and weights(gan)[0].dtype == np.float32
+
+
+def test_in_float16_an_update_whose_gradients_overflow_is_skipped(half):
+    gan, batch = half
+    trained = [*gan.generator.trainable_variables, *gan.discriminator.trainable_variables]
+    before = [variable.numpy().copy() for variable in trained]
+    for optimizer in (gan.d_optimizer, gan.g_optimizer):
+        optimizer.dynamic_scale.assign(2.0**60)
+    gan.train_step(batch)
+    for old, variable in zip(before, trained, strict=True):
+        np.testing.assert_array_equal(old, variable.numpy())
+    assert float(gan.d_optimizer.dynamic_scale) == float(gan.g_optimizer.dynamic_scale) == 2.0**59
+    assert float(gan.trackers["d_gradient"].result()) == float(gan.trackers["g_gradient"].result()) == 0
+    assert int(gan.step) == 1 and np.isfinite(float(gan.trackers["d_loss"].result()))
+
+
+@pytest.mark.parametrize(
+    "name", ["gpu-64", *(pytest.param(name, marks=pytest.mark.slow) for name in ("gpu-256", "gpu-512"))]
+)
+def test_a_preset_for_a_gpu_has_dcgans_widths_and_takes_a_step(name):
+    config = preset_config("creatures", preset=name, batch_size=2, steps_per_epoch=1)
+    gan = build_gan(config, (config.image_size, config.image_size, 3))
+    for player in (gan.generator, gan.discriminator):
+        widths = [layer.filters for layer in player.layers if hasattr(layer, "filters") and layer.filters > 3]
+        assert (min(widths), max(*widths, player.layers[0].output.shape[-1] // 16)) == (64, 512)
+    shape = (2, config.image_size, config.image_size, 3)
+    logs = gan.train_step(tf.constant(np.random.default_rng(0).integers(0, 256, shape, np.uint8)))
+    assert np.isfinite([float(value) for value in logs.values()]).all() and int(gan.step) == 1

@@ -33,6 +33,19 @@ def test_a_checkpoint_holds_everything(tmp_path, config, images):
         np.testing.assert_array_equal(ours, theirs)
 
 
+def test_a_checkpoint_holds_the_factor_that_float16_multiplies_losses_by(tmp_path, config, images):
+    gan, other = (build_gan(dataclasses.replace(config, precision="float16"), images.shape) for _ in range(2))
+    for number, variable in enumerate((*gan.g_optimizer.variables, *gan.d_optimizer.variables)):
+        variable.assign(np.full(variable.shape, number + 1))
+    CheckpointStore(gan, tmp_path).save()
+    CheckpointStore(other, tmp_path).restore()
+    for ours, theirs in zip(state(gan), state(other), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert (
+        len({float(optimizer.dynamic_scale) for optimizer in (other.g_optimizer, other.d_optimizer)} - {2.0**15}) == 2
+    )
+
+
 def flip_a_byte(path):
     raw = bytearray(path.read_bytes())
     raw[len(raw) // 2] ^= 0x55

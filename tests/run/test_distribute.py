@@ -108,6 +108,8 @@ def test_what_cannot_be_distributed_is_refused(tmp_path, monkeypatch, capsys):
     assert not (tmp_path / "run").exists()
     three = Cluster(type("Strategy", (), {"num_replicas_in_sync": 3})())
     three.check(Config(batch_size=9))
+    with pytest.raises(InputError, match="--precision float16 trains on one device only: use bfloat16"):
+        three.check(Config(batch_size=9, precision="float16"))
     with pytest.raises(
         InputError, match="--batch-size 8 cannot be split over 3 replicas: use a multiple of 3, such as 9"
     ):

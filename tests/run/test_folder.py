@@ -11,8 +11,9 @@ import pytest
 
 from gan_tf import __version__
 from gan_tf.common.errors import InputError
+from gan_tf.run import devices
 from gan_tf.run.build import build_gan
-from gan_tf.run.folder import FORMAT, Run, device
+from gan_tf.run.folder import FORMAT, Run
 
 
 def read_record(run):
@@ -29,7 +30,8 @@ def test_config_json_has_the_config_and_the_data(run, config, images):
 def test_config_json_keeps_an_entry_for_each_start(run, config, monkeypatch):
     run.record_start(config, [(0, 8)], step=0)
     first = read_record(run)["starts"]
-    assert set(first[0]["versions"]) == {"gan_tf", "tensorflow", "keras", "python"} and first[0]["device"] == device()
+    assert set(first[0]["versions"]) == {"gan_tf", "tensorflow", "keras", "python"}
+    assert first[0]["device"] == devices.describe()
     monkeypatch.setattr(keras, "__version__", "3.99")
     longer = dataclasses.replace(config, epochs=3, data_dir="elsewhere")
     run.record_start(longer, [(0, 8), (8, 12)], step=6)

@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 
 import keras
 import numpy as np
@@ -124,3 +125,17 @@ def test_nothing_is_left_to_do(config, images):
     gan.step.assign(10)
     assert train_epochs(gan, images, config, [calls]).history == {}
     assert calls.calls == ["train begins", "train ends"] and int(gan.step) == 10
+
+
+def test_a_set_that_fits_on_the_gpu_is_kept_there_and_trains_the_same(config, images, monkeypatch):
+    images = dataclasses.replace(images, labels=np.arange(24) % 3, label_names=("a", "b", "c"))
+    config, asked = dataclasses.replace(config, conditional=True, d_steps=2), []
+    before, after = build_gan(config, images.shape, classes=3), build_gan(config, images.shape, classes=3)
+    train_epochs(before, images, config)
+    has_room = functools.partial(loop.feed, has_room=lambda size: asked.append(size) or True)
+    monkeypatch.setattr(loop, "feed", has_room)
+    monkeypatch.setattr(loop, "share_out", lambda *_: pytest.fail("the CPU gathers batches"))
+    train_epochs(after, images, dataclasses.replace(config, epochs=1))
+    train_epochs(after, images, config)
+    assert asked == 2 * [24 * 28 * 28]
+    assert_equal(state(after), state(before))
