@@ -76,6 +76,19 @@ def test_translation_keeps_grids_in_their_place(side, step, farthest):
     assert y.min() == x.min() == -farthest and y.max() == x.max() == farthest
 
 
+def test_oblong_images_move_and_lose_the_same_share_of_each_side():
+    dot = np.zeros((400, 64, 32, 1), np.float32)
+    dot[:, 32, 16] = 1
+    y, x = (np.argwhere(translation(tf.constant(dot), SEED).numpy())[:, 1:3] - (32, 16)).T
+    assert {*y.tolist()} == {-8, -4, 0, 4, 8} and {*x.tolist()} == {-4, -2, 0, 2, 4}
+    noise = tf.random.stateless_uniform((400, 64, 32, 3), SEED, -1, 1)
+    gone = np.isclose(cutout(noise, SEED), background(noise), atol=1e-6).all(axis=3)
+    rows, columns = gone.any(axis=2).sum(axis=1), gone.any(axis=1).sum(axis=1)
+    assert (max(rows), max(columns), min(rows), min(columns)) == (32, 16, 16, 8)
+    tiny = translation(tf.constant(dot[:, 28:36, 12:20]), SEED).numpy()
+    assert np.ptp(np.argwhere(tiny)[:, 1:3], axis=0).tolist() == [2, 2]
+
+
 def test_cutout_fills_a_square_of_half_the_side_with_the_images_own_background(images):
     noise = tf.random.stateless_uniform((300, 32, 32, 3), SEED, -1, 1)
     cut, behind = cutout(noise, SEED).numpy(), background(noise).numpy()

@@ -55,25 +55,28 @@ def parameters(count: int, seed: int = 0, start: int = 0) -> np.ndarray:
     return params
 
 
-def draw(params: np.ndarray, size: int) -> np.ndarray:
-    """Draw creatures, uint8 (N, size, size, 3), from their parameters (N,); size is 28 to 512 pixels.
+def draw(params: np.ndarray, size: int | tuple[int, int]) -> np.ndarray:
+    """Draw creatures, uint8 (N, height, width, 3), from their parameters (N,); size is (height, width), or one number
+    for a square, in pixels from 8 to 512.
 
-    The shapes are the same at every size, with antialiased edges one pixel wide. Raises InputError for another size,
-    and for arrays that `parameters` could not have returned.
+    The shapes are the same at every size, with antialiased edges one pixel wide. In an oblong picture, the creature is
+    as large as in a square of the shorter side, at the bottom in the middle. Raises InputError for another size, and
+    for arrays that `parameters` could not have returned.
     """
-    if size not in range(28, 513):
-        raise InputError(f"draw: size is {size}, but it must be an integer from 28 to 512.")
+    height, width = size if isinstance(size, tuple) else (size, size)
+    if not {height, width} <= {*range(8, 513)}:
+        raise InputError(f"draw: size is {size}, but sides must be integers from 8 to 512.")
     valid = params.dtype == parameters(0).dtype
     if not valid or np.any((params["species"] >= len(SPECIES)) | (params["eye"] >= len(EYES))):
         raise InputError("draw: these are not creatures; pass an array from parameters() with values in its ranges.")
-    pictures = np.empty((len(params), size, size, 3), np.uint8)
+    pictures = np.empty((len(params), height, width, 3), np.uint8)
     # Pictures per chunk: fewer would spend more time in Python, more would not fit into the processor's cache.
-    chunk = max(1, 2**17 // size**2)
+    chunk = max(1, 2**17 // (height * width))
     for species, eye in np.ndindex(len(SPECIES), len(EYES)):
         group = np.flatnonzero((params["species"] == species) & (params["eye"] == eye))
         for first in range(0, len(group), chunk):
             rows = group[first : first + chunk]
-            pictures[rows] = np.moveaxis(Drawing(params[rows], size).paint * 255 + 0.5, 0, -1)
+            pictures[rows] = np.moveaxis(Drawing(params[rows], height, width).paint * 255 + 0.5, 0, -1)
     return pictures
 
 
@@ -83,10 +86,10 @@ def load_creatures(config: Config) -> ImageDataset:
     config.seed does not matter: it is the training's. Without a label, the true parameters of image i are
     `parameters(COUNT)[i]`. Raises InputError for an unknown label.
     """
-    params, size = parameters(COUNT), config.image_size
+    params, sides = parameters(COUNT), config.sides
     if config.label:
         params = params[rows_with_labels("creatures", params["species"], SPECIES, config.label)]
-    images = LazyImages((len(params), size, size, 3), lambda rows: draw(params[rows], size))
+    images = LazyImages((len(params), *sides, 3), lambda rows: draw(params[rows], sides))
     # Hashes the parameters and a few pictures, since drawing all at 512 pixels takes minutes.
     sha256 = hashlib.sha256(params.tobytes() + images[:8].tobytes()).hexdigest()
     return ImageDataset("creatures", images, params["species"], "drawn by gan_tf", SPECIES, sha256=sha256)
@@ -108,7 +111,8 @@ def oklch(lightness, chroma, hue) -> np.ndarray:
 class Drawing:
     """N creatures of one species and one kind of eye, painted shape by shape.
 
-    `paint` is the result, float32 (3, N, size, size) in [0, 1]. Coordinates are in [-1, 1]; y grows downwards.
+    `paint` is the result, float32 (3, N, height, width) in [0, 1]. Coordinates are in [-1, 1] in the largest square at
+    the bottom in the middle, whose side is `size` pixels, and beyond that outside of it; y grows downwards.
     """
 
     # Parameters of the creatures, (N, 1, 1).
@@ -120,8 +124,9 @@ class Drawing:
     x: np.ndarray
     y: np.ndarray
 
-    def __init__(self, params: np.ndarray, size: int):
-        self.size, self.eye = size, EYES[params["eye"][0]]
+    def __init__(self, params: np.ndarray, height: int, width: int):
+        self.height, self.width, self.size = height, width, min(height, width)
+        self.eye = EYES[params["eye"][0]]
         for name in ("ear", "face", "mouth", "tilt", "turn", "x", "y"):
             setattr(self, name, params[name][:, None, None])
         hue, zero = params["hue"], np.zeros(len(params))
@@ -133,7 +138,7 @@ class Drawing:
         self.ink, self.white, self.cream = oklch(0.3, 0.035, hue), oklch(1, 0, zero), oklch(0.965, 0.022, zero + 0.2)
         self.pink, self.blush = oklch(0.75, 0.125, zero + 0.02), oklch(0.71, 0.16, zero + 0.04)
         self.orange, self.glow = oklch(0.78, 0.14, zero + 0.19), oklch(0.96, 0.025, hue + params["background"])
-        self.paint = np.tile(oklch(0.9, 0.045, hue + params["background"]), (size, size))
+        self.paint = np.tile(oklch(0.9, 0.045, hue + params["background"]), (height, width))
         self.set_origin(0, 0, 0)
         self.egg(0, 0, 1.25, 1.25, self.glow, soft=1)
         self.egg(0.06 * self.x, 1.0, 0.5, 0.46, self.dark, taper=0.2, keep=True)
@@ -144,8 +149,9 @@ class Drawing:
 
     def set_origin(self, x, y, tilt) -> None:
         """Draw from now on relative to (x, y), rotated by `tilt` degrees clockwise."""
-        along = (2 * np.arange(self.size) + 1 - self.size) / self.size
-        dx, dy, angle = along[None, None, :] - x, along[None, :, None] - y, np.deg2rad(tilt + 0 * self.x)
+        across = (2 * np.arange(self.width) + 1 - self.width) / self.size
+        down = (2 * np.arange(self.height) + 1 + self.size - 2 * self.height) / self.size
+        dx, dy, angle = across[None, None, :] - x, down[None, :, None] - y, np.deg2rad(tilt + 0 * self.x)
         cos, sin = np.cos(angle), np.sin(angle)
         self.u, self.v = (cos * dx + sin * dy).astype(np.float32), (cos * dy - sin * dx).astype(np.float32)
         self.origin = x, y, cos, sin
@@ -155,7 +161,11 @@ class Drawing:
         painting only there saves time."""
         left, top, cos, sin = self.origin
         centres = top + sin * x + cos * y, left + cos * x - sin * y
-        ends = [((np.min(c - reach) + 1) / 2 * self.size, (np.max(c + reach) + 1) / 2 * self.size) for c in centres]
+        starts = self.height - self.size, (self.width - self.size) / 2  # Where the square begins.
+        ends = [
+            [start + (end + 1) / 2 * self.size for end in (np.min(c - reach), np.max(c + reach))]
+            for c, start in zip(centres, starts, strict=True)
+        ]
         rows, columns = (slice(max(int(low) - 2, 0), max(int(high) + 3, 0)) for low, high in ends)
         return slice(None), rows, columns
 

@@ -1,4 +1,4 @@
-"""Decode a picture file of any common format into a square of pixels."""
+"""Decode a picture file of any common format into pixels of one size."""
 
 import collections
 import contextlib
@@ -66,21 +66,20 @@ def is_grey(path: Path) -> bool:
         return picture.mode in ("1", "L", "LA", "La", "F") or picture.mode.startswith("I")
 
 
-def read_square(path: Path, channels: int, config: Config) -> np.ndarray:
-    """Decode a picture into uint8 (image_size, image_size, channels), with 1 (grey) or 3 channels (RGB).
+def read_picture(path: Path, channels: int, config: Config) -> np.ndarray:
+    """Decode a picture into uint8 (height, width, channels) of config.image_size, with 1 (grey) or 3 channels (RGB).
 
-    It is rotated as its EXIF orientation says, put on config.background where it is transparent, and made square by
-    config.fit. Animations give their first frame. Raises whatever Pillow raises.
+    It is rotated as its EXIF orientation says, put on config.background where it is transparent, and given the size's
+    proportions by config.fit. Animations give their first frame. Raises whatever Pillow raises.
     """
-    size = config.image_size
+    height, width = config.sides
     with open_picture(path) as picture:
         # libjpeg can decode at 1/2, 1/4 or 1/8 of the size, which is much faster. Twice the target is sharp enough.
-        picture.draft(None, (2 * size, 2 * size))
+        picture.draft(None, (2 * max(config.sides),) * 2)
         picture.load()
         ImageOps.exif_transpose(picture, in_place=True)
         flat = flatten(picture, "L" if channels == 1 else "RGB", config.background)
-    square = fit_square(flat, size, config.fit, config.background)
-    return np.asarray(square).reshape(size, size, channels)
+    return np.asarray(fit_picture(flat, config)).reshape(height, width, channels)
 
 
 def flatten(picture: Image.Image, mode: str, background: str) -> Image.Image:
@@ -104,18 +103,19 @@ def to_eight_bits(picture: Image.Image) -> Image.Image:
     return Image.fromarray(np.round(values * (255 / white)).astype(np.uint8))
 
 
-def fit_square(picture: Image.Image, size: int, fit: str, background: str) -> Image.Image:
-    """Resize an L or RGB picture to size x size: its central square (crop), all of it on the background colour (pad),
-    or all of it distorted (stretch)."""
-    if fit == "crop":
-        return ImageOps.fit(picture, (size, size), FILTER)
-    if fit == "stretch":
-        return picture.resize((size, size), FILTER)
-    scale = size / max(picture.size)
+def fit_picture(picture: Image.Image, config: Config) -> Image.Image:
+    """Resize an L or RGB picture to config.image_size: its middle (crop), all of it on config.background (pad), or all
+    of it distorted (stretch)."""
+    height, width = config.sides
+    if config.fit == "crop":
+        return ImageOps.fit(picture, (width, height), FILTER)
+    if config.fit == "stretch":
+        return picture.resize((width, height), FILTER)
+    scale = min(width / picture.width, height / picture.height)
     # Not ImageOps.pad: it rounds the short side of a very long picture to 0, which leaves only background.
     inner = picture.resize((max(1, round(picture.width * scale)), max(1, round(picture.height * scale))), FILTER)
-    padded = Image.new(picture.mode, (size, size), parse_colour(background, picture.mode))
-    padded.paste(inner, ((size - inner.width) // 2, (size - inner.height) // 2))
+    padded = Image.new(picture.mode, (width, height), parse_colour(config.background, picture.mode))
+    padded.paste(inner, ((width - inner.width) // 2, (height - inner.height) // 2))
     return padded
 
 
@@ -139,10 +139,10 @@ def map_in_order(
         yield futures.popleft().result()
 
 
-def write_squares(
-    path: Path, squares: Iterable[np.ndarray | Failed], shape: tuple[int, int, int, int]
+def write_pixels(
+    path: Path, pictures: Iterable[np.ndarray | Failed], shape: tuple[int, int, int, int]
 ) -> tuple[str, dict[int, str]]:
-    """Stream squares into a .npy file, uint8, of shape `shape` minus those that are Failed.
+    """Stream pictures into a .npy file, uint8, of shape `shape` minus those that are Failed.
 
     Returns the SHA-256 of the pixels, and position -> reason of each failure.
     """
@@ -150,12 +150,12 @@ def write_squares(
     header = {"descr": "|u1", "fortran_order": False, "shape": shape}
     with open(path, "wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
-        for position, square in enumerate(squares):
-            if isinstance(square, Failed):
-                reasons[position] = square.reason
+        for position, picture in enumerate(pictures):
+            if isinstance(picture, Failed):
+                reasons[position] = picture.reason
             else:
-                file.write(square.data)
-                digest.update(square.data)
+                file.write(picture.data)
+                digest.update(picture.data)
         # Overwrites the first header. It has the same length, as NumPy reserves room for the first axis to grow.
         file.seek(0)
         np.lib.format.write_array_header_1_0(file, header | {"shape": (shape[0] - len(reasons), *shape[1:])})

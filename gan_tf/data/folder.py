@@ -33,8 +33,8 @@ from gan_tf.data.decoding import (
     map_in_order,
     parse_colour,
     pillow_warnings,
-    read_square,
-    write_squares,
+    read_picture,
+    write_pixels,
 )
 from gan_tf.data.images import ImageDataset, rows_with_labels
 
@@ -58,7 +58,7 @@ class File(NamedTuple):
 class Decoded:
     """A folder's entry in the cache."""
 
-    pixels: np.ndarray  # uint8 (N, image_size, image_size, 1 or 3), read-only and memory-mapped
+    pixels: np.ndarray  # uint8 (N, height, width, 1 or 3), read-only and memory-mapped
     fingerprint: str  # SHA-256 of the pixels
     bad: dict[str, str]  # name of each file that cannot be read -> reason
     duplicate_of: dict[str, str]  # name of each exact copy -> name of the first file with the same bytes
@@ -67,7 +67,7 @@ class Decoded:
 def load_folder(path: str | Path, config: Config, name: str = "") -> ImageDataset:
     """Load all pictures in a folder and its subfolders, sorted by path.
 
-    Images are uint8 (N, image_size, image_size, channels) with 1 channel if all pictures are grey, else 3. Hidden
+    Images are uint8 (N, height, width, channels) with 1 channel if all pictures are grey, else 3. Hidden
     files and files without a picture's suffix are ignored. Unreadable files and exact copies are skipped and listed in
     `skipped`.
 
@@ -209,7 +209,7 @@ def build_cache(entry: Path, folder: Path, files: list[File], config: Config) ->
             return decoded
         raise OSError(errno.EIO, os.strerror(errno.EIO))
     except OSError as error:
-        megabytes = math.ceil(len(files) * 3 * config.image_size**2 / 1e6)
+        megabytes = math.ceil(len(files) * 3 * math.prod(config.sides) / 1e6)
         raise InputError(
             f"{cache} has to hold up to {megabytes:,} MB of decoded pictures, but cannot ({error.strerror}); make room "
             "there, or set the environment variable KERAS_HOME to another folder."
@@ -235,12 +235,12 @@ def decode(new: Path, folder: Path, files: list[File], config: Config) -> None:
         check_usable(folder, files, bad, duplicate_of, config)
         kept = [file for file in files if file.name not in bad and file.name not in duplicate_of]
         channels = 1 if all(grey[file] for file in kept) else 3
-        shape = (len(kept), config.image_size, config.image_size, channels)
+        shape = (len(kept), *config.sides, channels)
         if shutil.disk_usage(new).free < math.prod(shape):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         print(f"Decoding {len(kept):,} pictures into {new.parent.parent} (only this once)")
-        squares = map_in_order(pool, lambda file: attempt(read_square, folder / file.name, channels, config), kept)
-        fingerprint, failures = write_squares(new / "pixels.npy", squares, shape)
+        pictures = map_in_order(pool, lambda file: attempt(read_picture, folder / file.name, channels, config), kept)
+        fingerprint, failures = write_pixels(new / "pixels.npy", pictures, shape)
     bad = dict(sorted({**bad, **{kept[row].name: reason for row, reason in failures.items()}}.items()))
     check_usable(folder, files, bad, duplicate_of, config)
     size = os.path.getsize(new / "pixels.npy")

@@ -19,7 +19,7 @@ from keras import layers
 
 from gan_tf.common.errors import InputError
 from gan_tf.common.files import atomic_write, cache_folder
-from gan_tf.config import Config
+from gan_tf.config import Config, format_size
 from gan_tf.data import creatures
 from gan_tf.data.images import ImageDataset
 
@@ -73,7 +73,7 @@ def make_features(images: ImageDataset, folder: Path | None = None) -> Features:
     data set, with every label."""
     folder = folder or cache_folder() / "gan_tf"
     if images.name == "creatures":
-        return creature_reader(images.shape[0], folder)
+        return creature_reader(images.shape[:2], folder)
     counts = np.bincount(images.labels) if images.labels is not None else np.array([])
     if len(counts) > 1 and counts.min() >= 10:
         return classifier(images, folder)
@@ -100,25 +100,30 @@ def classifier(images: ImageDataset, folder: Path) -> Features:
 
 def rotation_network(images: ImageDataset, folder: Path) -> Features:
     """Features of a network that predicts whether an image was rotated by 0, 90, 180 or 270 degrees, which needs no
-    labels (Gidaris et al. 2018, arXiv:1803.07728). It learns from mirror images too, so its features are averaged over
+    labels (Gidaris et al. 2018, arXiv:1803.07728). Oblong images are rotated by 0 or 180 degrees only, so that their
+    sides stay as they are. It learns from mirror images too, so its features are averaged over
     an image and its mirror image: the direction that an image faces does not count."""
     held_out, seen = split(len(images))
+    height, width, _ = images.shape
+    kinds = 4 if height == width else 2
 
     def make_batch(random):
-        return rotate(images.images[random.choice(seen, BATCH)], random)
+        return rotate(images.images[random.choice(seen, BATCH)], kinds, random)
 
-    network = load_or_train(folder, f"rotation-{images.fingerprint[:16]}", images.shape, {"rotation": 4}, make_batch)
-    rotated = [np.rot90(images.images[held_out], turns, axes=(1, 2)) for turns in range(4)]
-    turns = np.repeat(range(4), len(held_out))
+    outputs = {"rotation": kinds}
+    network = load_or_train(folder, f"rotation-{images.fingerprint[:16]}", images.shape, outputs, make_batch)
+    rotated = [np.rot90(images.images[held_out], turns * 4 // kinds, axes=(1, 2)) for turns in range(kinds)]
+    turns = np.repeat(range(kinds), len(held_out))
     accuracy, chance = score(network, np.concatenate(rotated), {"rotation": turns})
     said = odds("rotations", accuracy["rotation"], chance["rotation"])
     name = f"a network that tells how {images.name} were rotated, {said}"
     return Features(name, SIZE, network, accuracy, chance, mirrored=True)
 
 
-def creature_reader(size: int, folder: Path, count: int = 8000) -> Features:
+def creature_reader(size: int | tuple[int, int], folder: Path, count: int = 8000) -> Features:
     """Features of a network that predicts the species, hue (HUES classes), turn and tilt (3 classes each) of creatures
-    of `size` pixels. It is trained on `count` creatures of its own: it never sees those of the data set."""
+    of `size`: (height, width) in pixels, or one number for a square. It is trained on `count` creatures of its own: it
+    never sees those of the data set."""
     known = creatures.parameters(count + 1000, seed=1)  # The data set has seed 0.
     true = creature_classes(known)
     drawn = creatures.draw(known[count:], size)
@@ -129,7 +134,8 @@ def creature_reader(size: int, folder: Path, count: int = 8000) -> Features:
         return seen()[rows], {name: values[rows] for name, values in true.items()}
 
     outputs = {"species": len(creatures.SPECIES), "hue": HUES, "turn": 3, "tilt": 3}
-    network = load_or_train(folder, f"creatures-{size}", drawn.shape[1:], outputs, make_batch)
+    name = f"creatures-{format_size(*drawn.shape[1:3])}"
+    network = load_or_train(folder, name, drawn.shape[1:], outputs, make_batch)
     accuracy, chance = score(network, drawn, {name: values[count:] for name, values in true.items()})
     said = " and ".join(odds(kind, accuracy[kind], chance[kind]) for kind in ("species", "hue"))
     return Features(f"a network that reads creatures, {said}", SIZE, network, accuracy, chance)
@@ -225,8 +231,9 @@ def convolutions(image_shape: tuple[int, int, int], outputs: dict[str, int]) -> 
 
     inputs = keras.Input(image_shape)
     x = layers.Rescaling(1 / 127.5, -1)(inputs)
-    if image_shape[0] > 96:  # More detail would only cost time.
-        x = layers.AveragePooling2D(image_shape[0] // 64)(x)
+    side = max(image_shape[:2])
+    if side > 96:  # More detail would only cost time.
+        x = layers.AveragePooling2D(side // 64)(x)
     for width in (16, 32, 64, 128):
         x = layers.Conv2D(width, 3, strides=2, padding="same", use_bias=False, kernel_initializer=uniform())(x)
         x = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
@@ -250,12 +257,14 @@ def shift(images: np.ndarray, random: np.random.Generator, mirror: bool) -> np.n
     return result
 
 
-def rotate(images: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Rotate each image by a random multiple of 90 degrees, after random mirroring, shifts and changes of colour:
-    float32 images and {"rotation": quarter turns}. Without the changes, the network would memorise a small set."""
+def rotate(images: np.ndarray, kinds: int, random: np.random.Generator) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Rotate each image by a random multiple of 360 / kinds degrees (kinds is 2 or 4), after random mirroring, shifts
+    and changes of colour: float32 images and {"rotation": that multiple}. Without the changes, the network would
+    memorise a small set."""
     count = len(images)
-    turns = random.integers(4, size=count)
-    images = np.stack([np.rot90(one, n) for one, n in zip(shift(images, random, mirror=True), turns, strict=True)])
+    turns = random.integers(kinds, size=count)
+    shifted = zip(shift(images, random, mirror=True), turns * 4 // kinds, strict=True)
+    images = np.stack([np.rot90(one, quarters) for one, quarters in shifted])
 
     def uniform(low, high, channels):
         return low + (high - low) * random.random((count, 1, 1, channels), np.float32)

@@ -235,12 +235,15 @@ GRIDS = {2: ((2, 0), (0, 2), (2, 2)), 4: ((1, 0), (0, 1), (1, 1), (-1, 1), (1, 2
 
 def grid_spectrum(images: np.ndarray) -> np.ndarray:
     """Power of images (N, height, width, channels) at the frequencies of GRIDS, in that order, and beside each: (N, 9,
-    2), in squared grey levels. Height and width are multiples of 4, at least 28.
+    2), in squared grey levels. Height and width are multiples of 4. Below 16 pixels, too few frequencies lie beside
+    those of GRIDS: then it is empty, (N, 0, 2).
 
     Transposed convolutions and upsampling leave grids whose period is their stride or twice that (Odena et al. 2016,
     doi:10.23915/distill.00003). In photographs, power changes smoothly with frequency, so a grid is a peak.
     """
     _, height, width, _ = images.shape
+    if min(height, width) < 16:
+        return np.zeros((len(images), 0, 2))
     # Tapers the borders, which would otherwise be an edge with power at all frequencies. A peak is then 3 bins wide, so
     # its neighbours are 2 and 3 bins away.
     window = np.outer(np.hanning(height), np.hanning(width)).astype(np.float32)[..., np.newaxis]
@@ -268,8 +271,10 @@ def grid_excess(real: np.ndarray, fake: np.ndarray) -> dict[int, float]:
     """How much more of a grid fakes have than real images, from the `grid_spectrum` of both: {period in pixels: ratio}.
 
     A ratio is the power at a grid's frequency over that beside it, divided by the same for real images: about 1 without
-    a grid. Of several directions it is the largest.
+    a grid. Of several directions it is the largest. Empty for empty spectra.
     """
+    if not real.shape[1]:
+        return {}
     # The small constant is for images of one colour, which have no power at all.
     peaks = [(x[..., 0].mean(axis=0) + 1e-6) / (x[..., 1].mean(axis=0) + 1e-6) for x in (real, fake)]
     ratios = iter(peaks[1] / peaks[0])

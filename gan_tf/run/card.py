@@ -70,7 +70,7 @@ def summary(shape: Sequence[int], classes: Sequence[str]) -> str:
     height, width, channels = shape
     told = f" It draws what you tell it, one of {len(classes)} labels." if classes else ""
     return (
-        f"The generator of a GAN. It draws {'grey' if channels == 1 else 'colour'} pictures of {height}x{width} "
+        f"The generator of a GAN. It draws {'grey' if channels == 1 else 'colour'} pictures of {width}x{height} "
         f"pixels.{told} It was trained with gan_tf {__version__}, in TensorFlow and Keras."
     )
 

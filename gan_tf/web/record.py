@@ -30,7 +30,7 @@ def record(run: Run) -> dict[str, Any]:
     epochs = len(history.get("epoch", ()))
     return {
         "name": run.folder.resolve().name,
-        "about": f"It learned from {facts['data']['images']:,} images of {facts['data']['name']}: {height}x{width} "
+        "about": f"It learned from {facts['data']['images']:,} images of {facts['data']['name']}: {width}x{height} "
         f"pixels, {'grey' if channels == 1 else 'in colour'}.",
         "latents": config.latent_dim,
         "labels": list(facts["data"]["classes"]),

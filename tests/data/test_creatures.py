@@ -232,10 +232,22 @@ def test_arguments_of_parameters_out_of_range(bad):
         parameters(**({"count": 1} | bad))
 
 
-@pytest.mark.parametrize("size", [0, 27, 513, 64.5])
+@pytest.mark.parametrize("size", [0, 7, 513, 64.5, (64, 513)])
 def test_sizes_out_of_range(size):
-    with pytest.raises(InputError, match=rf"draw: size is {size}, but it must be an integer from 28 to 512"):
+    with pytest.raises(InputError, match=r"draw: size is .*, but sides must be integers from 8 to 512"):
         draw(parameters(1), size)
+
+
+@pytest.mark.parametrize("height, width", [(64, 100), (100, 64)])
+def test_an_oblong_picture_has_the_square_one_at_its_bottom_in_the_middle(height, width):
+    params = parameters(40)
+    pictures = draw(params, (height, width))
+    assert pictures.shape == (40, height, width, 3)
+    left = (width - 64) // 2
+    np.testing.assert_array_equal(pictures[:, height - 64 :, left : left + 64], draw(params, 64))
+    # Beside it there is background only, without ink.
+    beside = pictures[:, :, :left] if left else pictures[:, : height - 64 - 12]
+    assert beside.min() > 100
 
 
 @pytest.mark.parametrize(

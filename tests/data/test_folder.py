@@ -17,7 +17,7 @@ from gan_tf.common.errors import InputError
 from gan_tf.common.files import cache_folder
 from gan_tf.config import Config
 from gan_tf.data import folder
-from gan_tf.data.decoding import read_square
+from gan_tf.data.decoding import read_picture
 from gan_tf.data.folder import load_folder
 
 RED, GREEN, BLUE, TEAL = (250, 10, 20), (10, 240, 30), (20, 30, 230), (0, 128, 128)
@@ -239,7 +239,7 @@ def test_odd_metadata_is_ignored(pics, config, capsys):
     draw(pics / "a.jpg", RED, quality=100, exif=b"Exif\0\0II*\0\x08\0\0\0\x05\0")  # Announces five entries, has none.
     draw(pics / "b.jpg", BLUE)
     with pytest.warns(UserWarning, match="Corrupt EXIF"):
-        read_square(pics / "a.jpg", 3, config)
+        read_picture(pics / "a.jpg", 3, config)
     images = load_folder(pics, config)
     assert len(images) == 2 and images.skipped == () and capsys.readouterr().err == ""
 
@@ -432,9 +432,9 @@ def test_ctrl_c_leaves_no_cache_entry(some, config, monkeypatch):
         calls.append(arguments)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return read_square(*arguments)
+        return read_picture(*arguments)
 
-    monkeypatch.setattr(folder, "read_square", stopped)
+    monkeypatch.setattr(folder, "read_picture", stopped)
     with pytest.raises(KeyboardInterrupt):
         load_folder(some, config)
     assert cache_contents() == []

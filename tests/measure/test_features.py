@@ -163,9 +163,20 @@ def test_shifts_and_rotations_keep_the_content():
             (y, x) for y in range(9) for x in range(9) if (before[4:36, 4:36] == after[y : y + 32, x : x + 32]).all()
         ]
         assert len(places) == 1
-    views, labels = rotate(np.repeat(images[:1], 200, axis=0), np.random.default_rng(2))
+    views, labels = rotate(np.repeat(images[:1], 200, axis=0), 4, np.random.default_rng(2))
     assert views.shape == (200, 40, 40, 3) and views.min() >= 0 and views.max() <= 255
     assert set(labels["rotation"]) == {0, 1, 2, 3}
+
+
+def test_oblong_images_are_turned_upside_down_only(tmp_path, monkeypatch):
+    monkeypatch.setattr(features, "STEPS", 150)
+    images = arrows()
+    wide = np.concatenate([images.images, images.images[::-1]], axis=2)
+    views, labels = rotate(wide[:50], 2, np.random.default_rng(2))
+    assert views.shape == (50, *wide.shape[1:]) and set(labels["rotation"]) == {0, 1}
+    found = rotation_network(dataclasses.replace(images, images=wide, sha256=""), tmp_path)
+    assert found.chance["rotation"] == 0.5 and found.accuracy["rotation"] > 0.8
+    assert found(wide[:3]).shape == (3, 64)
 
 
 def test_inception_comes_from_keras_and_a_failed_download_is_one_sentence(monkeypatch):

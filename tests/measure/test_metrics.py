@@ -316,6 +316,13 @@ def test_a_grid_is_seen_at_its_period_and_at_no_other(period, pattern, shifted):
     assert found[period] > 2.5 and found[6 - period] < 1.5
 
 
+def test_images_too_small_to_tell_a_grid_have_no_excess():
+    spectra = [metrics.grid_spectrum(smooth(side=8, seed=seed)) for seed in (1, 2)]
+    assert metrics.grid_excess(*spectra) == {}
+    wide = [np.concatenate([smooth(side=16, seed=seed), smooth(side=16, seed=seed + 2)], axis=2) for seed in (1, 2)]
+    assert {*metrics.grid_excess(*map(metrics.grid_spectrum, wide))} == {2, 4}
+
+
 def test_without_a_grid_the_excess_is_about_one_whatever_the_images():
     for real, fake in ((smooth(seed=1), smooth(seed=2)), (smooth(side=28, seed=3), smooth(side=28, seed=4))):
         found = metrics.grid_excess(metrics.grid_spectrum(real), metrics.grid_spectrum(fake))
