@@ -42,13 +42,15 @@ def background(images: tf.Tensor) -> tf.Tensor:
 
 
 def color(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Shift brightness by up to a quarter of the range, scale saturation by 0 to 2 and contrast by 0.5 to 1.5."""
+    """Shift brightness by up to a quarter of the range, scale saturation by 0 to 2 and contrast by 0.5 to 1.5. The
+    opacity of transparent images, their fourth channel, stays."""
     seeds = tf.unstack(tf.random.split(seed, 3))
+    images, opacity = images[..., :3], images[..., 3:]
     images += uniform(images, seeds[0], -0.5, 0.5)
     grey = tf.reduce_mean(images, axis=3, keepdims=True)
     images = grey + (images - grey) * uniform(images, seeds[1], 0, 2)
     mean = tf.reduce_mean(images, axis=(1, 2, 3), keepdims=True)
-    return mean + (images - mean) * uniform(images, seeds[2], 0.5, 1.5)
+    return tf.concat([mean + (images - mean) * uniform(images, seeds[2], 0.5, 1.5), opacity], axis=3)
 
 
 def translation(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:

@@ -70,6 +70,9 @@ class DataOptions(Checked):
     stretch distorts it. Most pictures have their subject in the middle."""
     background: Annotated[str, tyro.conf.arg(metavar="COLOUR")] = "white"
     """The colour behind transparent pictures and beside padded ones: a name or #rrggbb."""
+    alpha: bool = False
+    """Learn transparency too, as a fourth channel, instead of putting pictures on --background. Opaque pictures may be
+    among them; padding is transparent. Creatures then have no background."""
     max_bad: Annotated[float, Must("a number from 0 to 1", lambda share: 0 <= share <= 1)] = 0.05
     """The largest share of unreadable files in a folder; they are skipped. With more, the folder is probably not what
     you think, and the command ends."""

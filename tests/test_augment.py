@@ -115,6 +115,13 @@ def test_color_changes_brightness_saturation_and_contrast_as_far_as_the_paper_do
     assert abs(changed.mean(axis=(1, 2, 3))).max() == pytest.approx(0.5, abs=0.01)
 
 
+def test_color_leaves_the_opacity_and_treats_the_colours_as_without_it(images):
+    opacity = tf.random.stateless_uniform((16, 32, 32, 1), SEED, -1, 1)
+    changed = color(tf.concat([images, opacity], axis=3), SEED).numpy()
+    np.testing.assert_array_equal(changed[..., 3:], opacity)
+    np.testing.assert_array_equal(changed[..., :3], color(images, SEED))
+
+
 def test_all_that_are_asked_for_are_applied_in_turn_each_with_a_seed_of_its_own(images):
     seeds = [tf.random.fold_in(SEED, number) for number in range(2)]
     expected = cutout(color(images, seeds[0]), seeds[1])

@@ -55,9 +55,10 @@ def parameters(count: int, seed: int = 0, start: int = 0) -> np.ndarray:
     return params
 
 
-def draw(params: np.ndarray, size: int | tuple[int, int]) -> np.ndarray:
+def draw(params: np.ndarray, size: int | tuple[int, int], alpha: bool = False) -> np.ndarray:
     """Draw creatures, uint8 (N, height, width, 3), from their parameters (N,); size is (height, width), or one number
-    for a square, in pixels from 8 to 512.
+    for a square, in pixels from 8 to 512. With alpha, they have no background, but a fourth channel: their opacity.
+    Fully transparent pixels are white.
 
     The shapes are the same at every size, with antialiased edges one pixel wide. In an oblong picture, the creature is
     as large as in a square of the shorter side, at the bottom in the middle. Raises InputError for another size, and
@@ -69,14 +70,16 @@ def draw(params: np.ndarray, size: int | tuple[int, int]) -> np.ndarray:
     valid = params.dtype == parameters(0).dtype
     if not valid or np.any((params["species"] >= len(SPECIES)) | (params["eye"] >= len(EYES))):
         raise InputError("draw: these are not creatures; pass an array from parameters() with values in its ranges.")
-    pictures = np.empty((len(params), height, width, 3), np.uint8)
+    pictures = np.empty((len(params), height, width, 4 if alpha else 3), np.uint8)
     # Pictures per chunk: fewer would spend more time in Python, more would not fit into the processor's cache.
     chunk = max(1, 2**17 // (height * width))
     for species, eye in np.ndindex(len(SPECIES), len(EYES)):
         group = np.flatnonzero((params["species"] == species) & (params["eye"] == eye))
         for first in range(0, len(group), chunk):
             rows = group[first : first + chunk]
-            pictures[rows] = np.moveaxis(Drawing(params[rows], height, width).paint * 255 + 0.5, 0, -1)
+            pictures[rows] = np.moveaxis(Drawing(params[rows], height, width, alpha).colours() * 255 + 0.5, 0, -1)
+    if alpha:
+        pictures[pictures[..., 3] == 0, :3] = 255
     return pictures
 
 
@@ -89,7 +92,8 @@ def load_creatures(config: Config) -> ImageDataset:
     params, sides = parameters(COUNT), config.sides
     if config.label:
         params = params[rows_with_labels("creatures", params["species"], SPECIES, config.label)]
-    images = LazyImages((len(params), *sides, 3), lambda rows: draw(params[rows], sides))
+    shape = len(params), *sides, 4 if config.alpha else 3
+    images = LazyImages(shape, lambda rows: draw(params[rows], sides, config.alpha))
     # Hashes the parameters and a few pictures, since drawing all at 512 pixels takes minutes.
     sha256 = hashlib.sha256(params.tobytes() + images[:8].tobytes()).hexdigest()
     return ImageDataset("creatures", images, params["species"], "drawn by gan_tf", SPECIES, sha256=sha256)
@@ -111,8 +115,9 @@ def oklch(lightness, chroma, hue) -> np.ndarray:
 class Drawing:
     """N creatures of one species and one kind of eye, painted shape by shape.
 
-    `paint` is the result, float32 (3, N, height, width) in [0, 1]. Coordinates are in [-1, 1] in the largest square at
-    the bottom in the middle, whose side is `size` pixels, and beyond that outside of it; y grows downwards.
+    `paint` is float32 (3, N, height, width) in [0, 1]. With alpha, there is a fourth channel, the opacity, and colours
+    are multiplied by it. Coordinates are in [-1, 1] in the largest square, of `size` pixels, at the bottom in the
+    middle; outside of it they go on. y grows downwards.
     """
 
     # Parameters of the creatures, (N, 1, 1).
@@ -124,7 +129,7 @@ class Drawing:
     x: np.ndarray
     y: np.ndarray
 
-    def __init__(self, params: np.ndarray, height: int, width: int):
+    def __init__(self, params: np.ndarray, height: int, width: int, alpha: bool = False):
         self.height, self.width, self.size = height, width, min(height, width)
         self.eye = EYES[params["eye"][0]]
         for name in ("ear", "face", "mouth", "tilt", "turn", "x", "y"):
@@ -138,14 +143,25 @@ class Drawing:
         self.ink, self.white, self.cream = oklch(0.3, 0.035, hue), oklch(1, 0, zero), oklch(0.965, 0.022, zero + 0.2)
         self.pink, self.blush = oklch(0.75, 0.125, zero + 0.02), oklch(0.71, 0.16, zero + 0.04)
         self.orange, self.glow = oklch(0.78, 0.14, zero + 0.19), oklch(0.96, 0.025, hue + params["background"])
-        self.paint = np.tile(oklch(0.9, 0.045, hue + params["background"]), (height, width))
         self.set_origin(0, 0, 0)
-        self.egg(0, 0, 1.25, 1.25, self.glow, soft=1)
+        if alpha:
+            self.paint = np.zeros((4, len(params), height, width), np.float32)
+        else:
+            self.paint = np.tile(oklch(0.9, 0.045, hue + params["background"]), (height, width))
+            self.egg(0, 0, 1.25, 1.25, self.glow, soft=1)
         self.egg(0.06 * self.x, 1.0, 0.5, 0.46, self.dark, taper=0.2, keep=True)
         self.egg(0.06 * self.x, 1.1, 0.3, 0.36, self.cream, inside=True)
         self.egg(0.06 * self.x, 0.66, 0.6, 0.3, self.shadow, soft=0.7, inside=True)
         self.set_origin(0.08 * self.x, 0.12 + 0.05 * self.y, self.tilt)
         getattr(self, SPECIES[params["species"][0]])()
+
+    def colours(self) -> np.ndarray:
+        """The picture in [0, 1]: (3, N, height, width), or with alpha (4, N, height, width), whose colours are not
+        multiplied by opacity."""
+        opacity = self.paint[3:]
+        if not len(opacity):
+            return self.paint
+        return np.concatenate([np.minimum(self.paint[:3] / np.maximum(opacity, 1e-6), 1), opacity])
 
     def set_origin(self, x, y, tilt) -> None:
         """Draw from now on relative to (x, y), rotated by `tilt` degrees clockwise."""
@@ -201,7 +217,8 @@ class Drawing:
             self.kept[at] = cover
         cover = cover * self.kept[at] if inside else cover
         area = self.paint[(slice(None), *at)]
-        area += cover * (colour - area)
+        area[:3] += cover * (colour - area[:3])
+        area[3:] += cover * (1 - area[3:])
 
     def coverage(self, u, v, rx, ry, taper, soft) -> np.ndarray:
         """The fraction of each pixel inside the ellipse, in [0, 1]; v is in units of ry."""

@@ -66,30 +66,45 @@ def is_grey(path: Path) -> bool:
         return picture.mode in ("1", "L", "LA", "La", "F") or picture.mode.startswith("I")
 
 
-def read_picture(path: Path, channels: int, config: Config) -> np.ndarray:
-    """Decode a picture into uint8 (height, width, channels) of config.image_size, with 1 (grey) or 3 channels (RGB).
+MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # Pillow's name for so many channels.
 
-    It is rotated as its EXIF orientation says, put on config.background where it is transparent, and given the size's
-    proportions by config.fit. Animations give their first frame. Raises whatever Pillow raises.
+
+def read_picture(path: Path, channels: int, config: Config) -> np.ndarray:
+    """Decode a picture into uint8 (height, width, channels) of config.image_size, with 1 (grey), 3 (RGB) or 4 channels
+    (RGBA).
+
+    It is rotated as its EXIF orientation says, put on config.background where it is transparent (with 4 channels, see
+    `fill_hidden`), and given the size's proportions by config.fit. Animations give their first frame. Raises whatever
+    Pillow raises.
     """
-    height, width = config.sides
     with open_picture(path) as picture:
         # libjpeg can decode at 1/2, 1/4 or 1/8 of the size, which is much faster. Twice the target is sharp enough.
         picture.draft(None, (2 * max(config.sides),) * 2)
         picture.load()
         ImageOps.exif_transpose(picture, in_place=True)
-        flat = flatten(picture, "L" if channels == 1 else "RGB", config.background)
-    return np.asarray(fit_picture(flat, config)).reshape(height, width, channels)
+        converted = convert(picture, channels, config.background)
+    pixels = np.array(fit_picture(converted, config)).reshape(*config.sides, channels)
+    return fill_hidden(pixels, config.background)
 
 
-def flatten(picture: Image.Image, mode: str, background: str) -> Image.Image:
-    """Convert a picture of any mode to L or RGB, with transparent areas filled with the background colour."""
+def convert(picture: Image.Image, channels: int, background: str) -> Image.Image:
+    """Convert a picture of any mode to the one of so many channels. Without a channel for it, transparent areas are
+    filled with the background colour."""
+    mode = MODES[channels]
     if picture.mode == "F" or picture.mode.startswith("I"):
         picture = to_eight_bits(picture)
-    if picture.has_transparency_data:
+    if picture.has_transparency_data and mode != "RGBA":
         canvas = Image.new("RGBA", picture.size, background)
         picture = Image.alpha_composite(canvas, picture.convert("RGBA"))
     return picture if picture.mode == mode else picture.convert(mode)
+
+
+def fill_hidden(pixels: np.ndarray, background: str) -> np.ndarray:
+    """Give fully transparent pixels of uint8 (height, width, channels) the background colour, in place. Programs leave
+    anything there, and a GAN would learn to draw it. Without a fourth channel, nothing changes."""
+    if pixels.shape[-1] == 4:
+        pixels[pixels[..., 3] == 0, :3] = parse_colour(background)
+    return pixels
 
 
 def to_eight_bits(picture: Image.Image) -> Image.Image:
@@ -104,8 +119,8 @@ def to_eight_bits(picture: Image.Image) -> Image.Image:
 
 
 def fit_picture(picture: Image.Image, config: Config) -> Image.Image:
-    """Resize an L or RGB picture to config.image_size: its middle (crop), all of it on config.background (pad), or all
-    of it distorted (stretch)."""
+    """Resize a picture of one of MODES to config.image_size: its middle (crop), all of it on config.background or, with
+    an alpha channel, on nothing (pad), or all of it distorted (stretch)."""
     height, width = config.sides
     if config.fit == "crop":
         return ImageOps.fit(picture, (width, height), FILTER)
@@ -114,7 +129,8 @@ def fit_picture(picture: Image.Image, config: Config) -> Image.Image:
     scale = min(width / picture.width, height / picture.height)
     # Not ImageOps.pad: it rounds the short side of a very long picture to 0, which leaves only background.
     inner = picture.resize((max(1, round(picture.width * scale)), max(1, round(picture.height * scale))), FILTER)
-    padded = Image.new(picture.mode, (width, height), parse_colour(config.background, picture.mode))
+    around = 0 if picture.mode == "RGBA" else parse_colour(config.background, picture.mode)
+    padded = Image.new(picture.mode, (width, height), around)
     padded.paste(inner, ((width - inner.width) // 2, (height - inner.height) // 2))
     return padded
 

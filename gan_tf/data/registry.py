@@ -97,6 +97,8 @@ def load_or_fallback(
 
 def load_named(data: DataSet, config: Config) -> ImageDataset:
     """A data set from the data folder if its files are there, else the embedded or downloaded one."""
+    if config.alpha and data.labels:
+        raise InputError(f"--alpha learns transparency, but {data.name} is grey and opaque: leave --alpha out.")
     folder = data_dir(config.data_dir)
     own = own_files(data, folder)
     if own and own.suffix == ".npz":

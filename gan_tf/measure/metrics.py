@@ -156,9 +156,20 @@ def sliced_wasserstein(real: np.ndarray, fake: np.ndarray, projections: int = 51
     return float(total / projections)
 
 
+def as_seen(images: np.ndarray) -> np.ndarray:
+    """Transparent images, uint8 (N, height, width, 4), as people see them: their colours on white, and their opacity.
+    The colour of a transparent pixel counts for nothing. Other images stay as they are."""
+    if images.shape[-1] != 4:
+        return images
+    opacity = images[..., 3:]
+    missing = (255 - images[..., :3]) * opacity.astype(np.uint16)  # Of white; 255 * 255 fits.
+    return np.concatenate([255 - ((missing + 127) // 255).astype(np.uint8), opacity], axis=-1)
+
+
 def thumbnails(images: np.ndarray, size: int = 16) -> np.ndarray:
-    """Shrink uint8 images (N, height, width, channels) to float32 (N, size * size * channels) in [0, 255]. Each value
-    is the mean over its part of the image; a pixel on a boundary counts for both parts by its share."""
+    """Shrink uint8 images (N, height, width, channels), as they are seen, to float32 (N, size * size * channels) in
+    [0, 255]. Each value is the mean over its part of the image; a pixel on a boundary counts for both parts by its
+    share."""
 
     def weights(side):
         edges = np.linspace(0, side, size + 1)[:, np.newaxis]
@@ -168,7 +179,7 @@ def thumbnails(images: np.ndarray, size: int = 16) -> np.ndarray:
     _, height, width, _ = images.shape
     rows, columns = weights(height), weights(width)
     batch = max(1, 2**22 // (height * width))  # All at once would need gigabytes.
-    parts = (images[start : start + batch] for start in range(0, len(images), batch))
+    parts = (as_seen(images[start : start + batch]) for start in range(0, len(images), batch))
     small = [np.einsum("yh,xw,nhwc->nyxc", rows, columns, part, optimize=True) for part in parts]
     return np.concatenate(small).reshape(len(images), -1)
 
@@ -209,7 +220,7 @@ def pyramid_patches(images: np.ndarray, per_image: int) -> dict[int, np.ndarray]
     per_image, 49 * channels)}, from fine to coarse."""
     batches: list[dict[int, np.ndarray]] = []
     for start in range(0, len(images), 256):  # A pyramid is more than four times as large as its uint8 images.
-        levels = laplacian_pyramid(images[start : start + 256])
+        levels = laplacian_pyramid(as_seen(images[start : start + 256]))
         found = [patches(level, per_image=per_image, seed=start) for level in levels]
         batches.append({x.shape[1]: p.reshape(len(x), per_image, -1) for x, p in zip(levels, found, strict=True)})
     return {side: np.concatenate([batch[side] for batch in batches]) for side in batches[0]}
@@ -248,7 +259,7 @@ def grid_spectrum(images: np.ndarray) -> np.ndarray:
     # its neighbours are 2 and 3 bins away.
     window = np.outer(np.hanning(height), np.hanning(width)).astype(np.float32)[..., np.newaxis]
     rows = []
-    for part in np.array_split(images, -(-images.size // 2**24)):
+    for part in map(as_seen, np.array_split(images, -(-images.size // 2**24))):
         centred = part - part.mean(axis=(1, 2), keepdims=True, dtype=np.float32)
         power = (np.abs(np.fft.fft2(centred * window, axes=(1, 2))) ** 2).mean(axis=-1)
         rows.append(np.stack([at_and_beside(power, y, x) for kind in GRIDS.values() for y, x in kind], axis=1))

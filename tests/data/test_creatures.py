@@ -258,5 +258,23 @@ def test_draw_rejects_other_arrays(params):
         draw(params, 28)
 
 
+@pytest.mark.parametrize("size", [64, (40, 96)])
+def test_a_transparent_creature_is_the_opaque_one_without_its_background(size):
+    params = parameters(60)
+    plain, pictures = (draw(params, size, alpha).astype(int) for alpha in (False, True))
+    assert pictures.shape == (*plain.shape[:3], 4)
+    opacity = pictures[..., 3]
+    np.testing.assert_allclose(pictures[opacity == 255][:, :3], plain[opacity == 255], atol=1)
+    assert (pictures[opacity == 0][:, :3] == 255).all()
+    assert (opacity[:, 0, [0, -1]] == 0).all() and 0.15 < np.mean(opacity == 255) < 0.7
+    assert np.mean((opacity > 0) & (opacity < 255)) > 0.01  # Edges are smooth.
+
+
+def test_a_data_set_of_transparent_creatures(few):
+    images = load_creatures(dataclasses.replace(few, image_size="40x24", alpha=True))
+    np.testing.assert_array_equal(images.images[:], draw(parameters(60), (24, 40), alpha=True))
+    assert images.fingerprint != load_creatures(dataclasses.replace(few, image_size="40x24")).fingerprint
+
+
 def test_draw_of_no_creatures():
     assert draw(parameters(0), 64).shape == (0, 64, 64, 3)

@@ -122,6 +122,35 @@ def test_transparent_areas_show_the_background(tmp_path, config):
     assert read_picture(tmp_path / "key.png", 3, on_teal)[5, 5].tolist() == list(TEAL)
 
 
+def test_transparency_is_kept_as_a_fourth_channel(tmp_path, config):
+    config = dataclasses.replace(config, alpha=True, background="teal")
+    picture = Image.new("RGBA", (28, 28), (*RED, 255))
+    picture.paste((*BLUE, 128), (0, 0, 14, 14))
+    picture.paste((*GREEN, 0), (14, 14, 28, 28))
+    picture.save(tmp_path / "a.png")
+    pixels = read_picture(tmp_path / "a.png", 4, config)
+    assert pixels.shape == (28, 28, 4) and pixels.dtype == np.uint8
+    assert pixels[5, 24].tolist() == [*RED, 255]
+    np.testing.assert_allclose(pixels[5, 5].astype(int), [*BLUE, 128], atol=1)
+    assert pixels[24, 24].tolist() == [*TEAL, 0]  # Nobody sees its green.
+    Image.new("RGB", (28, 28), RED).save(tmp_path / "opaque.png")
+    assert (read_picture(tmp_path / "opaque.png", 4, config) == (*RED, 255)).all()
+    Image.new("LA", (28, 14), (90, 200)).save(tmp_path / "grey.png")
+    padded = read_picture(tmp_path / "grey.png", 4, dataclasses.replace(config, fit="pad"))
+    np.testing.assert_allclose(padded[14, 14].astype(int), [90, 90, 90, 200], atol=1)
+    assert padded[1, 14].tolist() == padded[26, 14].tolist() == [*TEAL, 0]
+
+
+def test_invisible_colours_do_not_bleed_into_transparent_edges(tmp_path, config):
+    pixels = np.zeros((280, 280, 4), np.uint8)  # Transparent black on the left,
+    pixels[:, 145:] = 240, 200, 40, 255  # and opaque yellow on the right.
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    small = read_picture(tmp_path / "a.png", 4, dataclasses.replace(config, alpha=True)).astype(int)
+    assert {0, 255} < {*small[..., 3].ravel().tolist()}  # There are pixels between.
+    error = small[small[..., 3] > 16][:, :3] - (240, 200, 40)
+    assert error.min() > -10 and error.max() < 25  # Bicubic filters overshoot a little.
+
+
 def test_invisible_colours_do_not_bleed_into_edges(tmp_path, config):
     """The transparent half is red. Resizing before compositing would tint the edge."""
     pixels = np.zeros((280, 280, 4), np.uint8)

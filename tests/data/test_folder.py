@@ -72,6 +72,27 @@ def test_one_channel_only_if_all_pictures_are_grey(pics, config):
     assert images.shape == (28, 28, 3) and images.images[5, 3, 3].tolist() == list(RED)
 
 
+def test_transparency_is_learned_if_a_picture_has_some(pics, config):
+    config = dataclasses.replace(config, alpha=True)
+    draw(pics / "a.png", RED)
+    draw(pics / "b.jpg", mode="L")
+    with pytest.raises(InputError, match=r"--alpha learns transparency, but all pictures in .*pics are opaque: leave"):
+        load_folder(pics, config)
+    assert cache_contents() == []
+    Image.new("RGBA", (9, 9), (*BLUE, 100)).save(pics / "c.png")
+    images = load_folder(pics, config)
+    assert images.shape == (28, 28, 4) and images.images[:, 5, 5, 3].tolist() == [255, 255, 100]
+    assert images.images[0, 5, 5].tolist() == [*RED, 255]
+    assert load_folder(pics, dataclasses.replace(config, alpha=False)).shape == (28, 28, 3)  # Another entry.
+    assert load_folder(pics, config).shape == (28, 28, 4)
+
+
+def test_pictures_get_the_proportions_of_the_size(pics, config):
+    for name in "ab":
+        draw(pics / f"{name}.png", size=(50, 40))
+    assert load_folder(pics, dataclasses.replace(config, image_size="48x24")).shape == (24, 48, 3)
+
+
 def test_labels_are_the_top_level_subfolders(pics, config):
     for name in ("dog/b.png", "cat/deep/er/z.png", "cat/a.png", "dog/a.png"):
         draw(pics / name, TEAL if name.startswith("cat/d") else None)
