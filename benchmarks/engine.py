@@ -50,7 +50,7 @@ FAKES = 5000  # Kept of each generator; each split of the judge takes as many as
 # --- Train ------------------------------------------------------------------------------------------------------------
 
 # Fields that do not change what a Config trains on these images, which the fingerprint identifies.
-NOT_IN_RECIPE = {"dataset", "label", "data_dir", "preset", "image_size", "fit", "background", "max_bad"}
+NOT_IN_RECIPE = {"dataset", "label", "data_dir", "preset", "image_size", "fit", "background", "alpha", "max_bad"}
 NOT_IN_RECIPE |= {"evaluate_every", "seed"}
 
 

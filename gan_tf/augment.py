@@ -42,40 +42,45 @@ def background(images: tf.Tensor) -> tf.Tensor:
 
 
 def color(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Shift brightness by up to a quarter of the range, scale saturation by 0 to 2 and contrast by 0.5 to 1.5."""
+    """Shift brightness by up to a quarter of the range, scale saturation by 0 to 2 and contrast by 0.5 to 1.5. The
+    opacity of transparent images, their fourth channel, stays."""
     seeds = tf.unstack(tf.random.split(seed, 3))
+    images, opacity = images[..., :3], images[..., 3:]
     images += uniform(images, seeds[0], -0.5, 0.5)
     grey = tf.reduce_mean(images, axis=3, keepdims=True)
     images = grey + (images - grey) * uniform(images, seeds[1], 0, 2)
     mean = tf.reduce_mean(images, axis=(1, 2, 3), keepdims=True)
-    return mean + (images - mean) * uniform(images, seeds[2], 0.5, 1.5)
+    return tf.concat([mean + (images - mean) * uniform(images, seeds[2], 0.5, 1.5), opacity], axis=3)
 
 
 def translation(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Shift by up to an eighth of the side along both axes: by multiples of 4 pixels at a side of 64, and of other
+    """Shift by up to an eighth of the side along each axis: by multiples of 4 pixels at a side of 64, and of other
     powers of two at other sides.
 
     Shifts by any number of pixels would hide a grid from the discriminator: in images that are shifted by 0, 1, 2 or 3
     pixels, a grid of period 4 looks different each time, but after 0, 4 or 8 always the same.
     """
-    behind, side = background(images), images.shape[1]
-    # The largest power of two of which at least two steps fit into an eighth of the side.
-    step = 2 ** int(math.log2(side // 16))
-    steps = side // 8 // step
-    reach = steps * step
-    # Subtracting the background makes it zero, which is what padding inserts.
-    images = tf.pad(images - behind, ((0, 0), (reach, reach), (reach, reach), (0, 0)))
+    behind = background(images)
+    images -= behind  # This makes the background zero, which is what padding inserts.
     for axis, own in zip((1, 2), tf.unstack(tf.random.split(seed)), strict=True):
+        side = images.shape[axis]
+        # The largest power of two of which at least two steps fit into an eighth of the side.
+        step = 2 ** int(math.log2(max(1, side // 16)))
+        steps = side // 8 // step
+        reach = steps * step
+        padded = tf.pad(images, [(reach, reach) if of == axis else (0, 0) for of in range(4)])
         first = step * whole_numbers(images, own, 2 * steps + 1)
-        images = tf.gather(images, first + tf.range(side), axis=axis, batch_dims=1)
+        images = tf.gather(padded, first + tf.range(side), axis=axis, batch_dims=1)
     return images + behind
 
 
 def cutout(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Replace a square of half the side, centred anywhere in the image, by the background."""
-    side, inside = images.shape[1], 1.0
-    pixels = tf.range(side, dtype=images.dtype) + 0.5
-    for shape, own in zip(((1, side, 1, 1), (1, 1, side, 1)), tf.unstack(tf.random.split(seed)), strict=True):
+    """Replace a rectangle of half the height and half the width, centred anywhere in the image, by the background."""
+    _, height, width, _ = images.shape
+    inside = 1.0
+    for shape, own in zip(((1, height, 1, 1), (1, 1, width, 1)), tf.unstack(tf.random.split(seed)), strict=True):
+        side = max(shape)
+        pixels = tf.range(side, dtype=images.dtype) + 0.5
         distance = tf.abs(tf.reshape(pixels, shape) - uniform(images, own, 0, side))
         inside *= tf.cast(distance < side / 4, images.dtype)
     return images + (background(images) - images) * inside

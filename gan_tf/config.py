@@ -16,7 +16,22 @@ import tyro
 from gan_tf.common.options import Checked, Must, at_least, optional
 
 Loss = Literal["non-saturating", "minimax", "hinge", "wasserstein", "least-squares", "relativistic"]
-SIZES = (28, 32, 64, 96, 128, 256, 512)
+SIDES = (28, *range(8, 513, 8))  # Pixels that a side of an image can have.
+
+
+def parse_size(size: int | str) -> tuple[int, int]:
+    """(height, width) of an `image_size`: one number for a square, or text such as "96x64", which is width times
+    height. Raises ValueError for anything else."""
+    width, *height = map(int, str(size).split("x"))
+    (height,) = height or (width,)
+    if width not in SIDES or height not in SIDES:
+        raise ValueError(size)
+    return height, width
+
+
+def format_size(height: int, width: int) -> int | str:
+    """A size as `Config.image_size` holds it: a whole number for a square, otherwise text such as "96x64"."""
+    return width if height == width else f"{width}x{height}"
 
 
 def each_once(values: tuple) -> bool:
@@ -43,19 +58,22 @@ class DataOptions(Checked):
     ] = ()
     """Which labels of the data set to learn, such as 5, A, or cat dog. In a folder of your own, the labels are the
     names of its subfolders. One kind of thing is the quickest to learn."""
-    image_size: Annotated[int, Must(f"one of {', '.join(map(str, SIZES))}", lambda size: size in SIZES)] = 28
-    """Height and width in pixels: 28, 32, 64, 96, 128, 256 or 512. From 64 on, each doubling makes a step three to
-    four times as slow."""
+    image_size: Annotated[int | str, tyro.conf.arg(metavar="SIDE|WIDTHxHEIGHT")] = 28
+    """Size in pixels: one number for a square, or WIDTHxHEIGHT: 96x64 is 96 wide and 64 high. Each side is 28 or a
+    multiple of 8 up to 512. From 64 on, each doubling of both makes a step three to four times as slow."""
     preset: Annotated[str | None, optional("NAME", "the preset of --dataset")] = None
     """The data set whose defaults to start from, or UNTRIED ones for large networks on a GPU: gpu-64, gpu-256 or
     gpu-512. Options that you give override them."""
     data_dir: Annotated[str | None, optional("DIR", "$GAN_TF_DATA, or else data")] = None
     """The folder to search for the data set's own folder (or mnist.npz) before anything is downloaded."""
     fit: Literal["crop", "pad", "stretch"] = "crop"
-    """How to make a picture square: crop keeps its middle, pad adds --background around it, stretch distorts it.
-    Most pictures have their subject in the middle."""
+    """How to give a picture the proportions of --image-size: crop keeps its middle, pad adds --background around it,
+    stretch distorts it. Most pictures have their subject in the middle."""
     background: Annotated[str, tyro.conf.arg(metavar="COLOUR")] = "white"
     """The colour behind transparent pictures and beside padded ones: a name or #rrggbb."""
+    alpha: bool = False
+    """Learn transparency too, as a fourth channel, instead of putting pictures on --background. Opaque pictures may be
+    among them; padding is transparent. Creatures then have no background."""
     max_bad: Annotated[float, Must("a number from 0 to 1", lambda share: 0 <= share <= 1)] = 0.05
     """The largest share of unreadable files in a folder; they are skipped. With more, the folder is probably not what
     you think, and the command ends."""
@@ -73,6 +91,11 @@ class DataOptions(Checked):
         labels = self.label if isinstance(self.label, (tuple, list)) else (self.label,)
         # Labels are text, but people write label=5.
         object.__setattr__(self, "label", tuple(str(x) if isinstance(x, Integral) else x for x in labels))
+        try:  # The same size is written in one way only.
+            object.__setattr__(self, "image_size", format_size(*parse_size(self.image_size)))
+        except ValueError:
+            sides = "28 or a multiple of 8 from 8 to 512"
+            self.reject("image_size", f"{sides} for a square, or two of these as WIDTHxHEIGHT, such as 96x64")
         super().__post_init__()
         if self.preset is not None and self.preset not in PRESETS:
             self.reject("preset", f"one of {', '.join(PRESETS)}")
@@ -212,6 +235,11 @@ class Config(
 
     Raises InputError if a value has the wrong type or is out of range.
     """
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        """(height, width) of the images in pixels, in the order of their arrays."""
+        return parse_size(self.image_size)
 
     @property
     def told(self) -> bool:

@@ -103,6 +103,8 @@ def evaluate(options: Options) -> None:
         f"\n{reference.count:,} images each, against equally many training images; mean ± standard deviation of "
         f"{len(reference.splits)} random splits.\nFeatures: {features.name}."
     )
+    if config.alpha:
+        print("Transparent images are measured by their colours on white and by their opacity.")
     if not len(reference.held_out):
         print("No images were held out: some training images stand in for new ones, so copies of those go unnoticed.")
     print("", *report.table(rows), "", sep="\n")

@@ -167,8 +167,10 @@ def describe(run: "Run") -> str:
     config, record = run.read_config()
     classes, shape = record["data"]["classes"], ", ".join(map(str, record["data"]["shape"]))
     told = f", then the label as one-hot of {len(classes)}" if classes else ""
+    opacity = ": red, green, blue and opacity" if config.alpha else ""
     return (
-        f"It maps float32 (N, {config.latent_dim + len(classes)}) to images, float32 (N, {shape}) in [-1, 1].\n"
+        f"It maps float32 (N, {config.latent_dim + len(classes)}) to images, "
+        f"float32 (N, {shape}) in [-1, 1]{opacity}.\n"
         f"Inputs: {config.latent_dim} numbers from N(0, 1){told}."
     )
 

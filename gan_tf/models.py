@@ -11,25 +11,29 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from gan_tf.config import SIZES
+from gan_tf.config import SIDES
+
+SMOOTHED = 28  # Pixels of the longer side from which on a doubling ends with a mean, see `add_doubling`.
 
 
-def channels(side: int, smallest: int, first: int, width: int) -> list[int]:
-    """The channels after each halving of `side` until it is at most `smallest` pixels: `first`, doubling, and never
-    more than `width`. For example [32, 64, 128, 128] for (64, 4, 32, 128)."""
-    counts = []
-    while side > smallest:
-        side = math.ceil(side / 2)
-        counts.append(min(width, first * 2 ** len(counts)))
-    return counts
-
-
-def check_side(image_shape: tuple[int, int, int]) -> int:
-    """The side of a square image shape (height, width, channels). Raises ValueError for a side not in config.SIZES."""
+def halvings(image_shape: tuple[int, int, int], smallest: int) -> list[tuple[int, int]]:
+    """(height, width) after each halving of an image shape (height, width, channels), rounded up, until the longer side
+    is at most `smallest` pixels. For example [(32, 48), (16, 24), (8, 12), (4, 6)] for ((64, 96, 3), 7). Raises
+    ValueError for a side not in config.SIDES."""
     height, width, _ = image_shape
-    if height != width or height not in SIZES:
-        raise ValueError(f"images of {height}x{width} pixels; both sides must be one of {', '.join(map(str, SIZES))}")
-    return height
+    if height not in SIDES or width not in SIDES:
+        raise ValueError(f"images of {width}x{height} pixels; both sides must be 28 or a multiple of 8 up to 512")
+    sides = []
+    while max(height, width) > smallest:
+        height, width = math.ceil(height / 2), math.ceil(width / 2)
+        sides.append((height, width))
+    return sides
+
+
+def channels(count: int, first: int, width: int) -> list[int]:
+    """The channels after each of `count` halvings: `first`, doubling, and never more than `width`. For example
+    [32, 64, 128, 128] for (4, 32, 128)."""
+    return [min(width, first * 2**number) for number in range(count)]
 
 
 def policy(precision: str) -> str:
@@ -61,31 +65,32 @@ def make_generator(
     """A network from latents (N, latent_dim), drawn from N(0, 1), to images (N, height, width, channels) in [-1, 1].
     With classes, from latents and one-hot labels, (N, latent_dim + classes).
 
-    It starts at 3 to 7 pixels and doubles the side up to the image's. The last doubling has `min_width` input channels,
-    by default 32, and each earlier one twice as many as the next, up to `width`. Raises ValueError for a side not in
-    config.SIZES.
+    It starts with 4 to 7 pixels along the longer side and doubles both sides up to the image's. The last doubling has
+    `min_width` input channels, by default 32, and each earlier one twice as many as the next, up to `width`. Raises
+    ValueError for a side not in config.SIDES.
     """
-    side, kind, kernel = check_side(image_shape), {"dtype": policy(precision)}, Initializers(seed, player=0)
-    *hidden, widest = channels(side, 7, min_width or 32, width)
-    base = side // 2 ** (len(hidden) + 1)
+    kind, kernel = {"dtype": policy(precision)}, Initializers(seed, player=0)
+    *between, start = halvings(image_shape, 7)
+    *hidden, widest = channels(len(between) + 1, min_width or 32, width)
     model = keras.Sequential(name="generator")
     model.add(keras.Input((latent_dim + classes,)))
     # No bias before batch normalisation, which would subtract it again.
-    model.add(layers.Dense(base * base * widest, use_bias=False, kernel_initializer=kernel(), **kind))
-    model.add(layers.Reshape((base, base, widest), **kind))
+    model.add(layers.Dense(math.prod(start) * widest, use_bias=False, kernel_initializer=kernel(), **kind))
+    model.add(layers.Reshape((*start, widest), **kind))
     model.add(layers.BatchNormalization(**kind))
     model.add(layers.ReLU(**kind))
-    for count in reversed(hidden):
-        add_doubling(model, count, use_bias=False, kernel_initializer=kernel(), **kind)
+    for count, sides in zip(reversed(hidden), reversed(between), strict=True):
+        add_doubling(model, count, sides, use_bias=False, kernel_initializer=kernel(), **kind)
         model.add(layers.BatchNormalization(**kind))
         model.add(layers.ReLU(**kind))
-    add_doubling(model, image_shape[2], kernel_initializer=kernel(), **kind)
+    add_doubling(model, image_shape[2], image_shape[:2], kernel_initializer=kernel(), **kind)
     model.add(layers.Activation("tanh", dtype="float32"))
     return model
 
 
-def add_doubling(model: keras.Sequential, count: int, **options) -> None:
-    """Append layers that double the sides, to (N, 2 * height, 2 * width, count).
+def add_doubling(model: keras.Sequential, count: int, sides: tuple[int, int], **options) -> None:
+    """Append layers that double the sides, to (N, *sides, count). Where a side is odd, the last row or column is one
+    too many and is cut off.
 
     Checkerboards: a kernel (4) that is a multiple of the stride (2) overlaps evenly (Odena et al. 2016,
     doi:10.23915/distill.00003), but even and odd pixels still come from different weights, which is a grid of period 2.
@@ -93,8 +98,11 @@ def add_doubling(model: keras.Sequential, count: int, **options) -> None:
     each pixel is needed, and no grid was seen that came from there.
     """
     model.add(layers.Conv2DTranspose(count, 4, strides=2, padding="same", **options))
-    if model.output_shape[1] >= min(SIZES):
+    if max(model.output_shape[1:3]) >= SMOOTHED:
         model.add(layers.AveragePooling2D(2, strides=1, padding="same", dtype=options.get("dtype")))
+    rows, columns = (doubled - side for doubled, side in zip(model.output_shape[1:3], sides, strict=True))
+    if rows or columns:
+        model.add(layers.Cropping2D(((0, rows), (0, columns)), dtype=options.get("dtype")))
 
 
 def make_discriminator(
@@ -110,18 +118,18 @@ def make_discriminator(
     """A network from images (N, height, width, channels) in [-1, 1] to one logit each, (N, 1); positive means real.
     With classes, to one logit per class, (N, classes); positive means a real image of that class.
 
-    It halves the side until 3 or 4 pixels are left. The first halving has `min_width` output channels, by default 16,
-    and each further one twice as many, up to `width`. There is no sigmoid, because the losses take logits, and no
-    normalisation, so a logit depends on its own image alone unless `minibatch_std` is set. `spectral_norm` divides each
-    kernel by its spectral norm; `to_plain` turns the trained network into built-in layers.
+    It halves both sides until 3 or 4 pixels are left of the longer one. The first halving has `min_width` output
+    channels, by default 16, and each further one twice as many, up to `width`. There is no sigmoid, because the losses
+    take logits, and no normalisation, so a logit depends on its own image alone unless `minibatch_std` is set.
+    `spectral_norm` divides each kernel by its spectral norm; `to_plain` turns the trained network into built-in layers.
 
-    Raises ValueError for a side not in config.SIZES.
+    Raises ValueError for a side not in config.SIDES.
     """
-    side, kind, kernel = check_side(image_shape), {"dtype": policy(precision)}, Initializers(seed, player=1)
+    kind, kernel = {"dtype": policy(precision)}, Initializers(seed, player=1)
     conv, dense = (SpectralConv2D, SpectralDense) if spectral_norm else (layers.Conv2D, layers.Dense)
     model = keras.Sequential(name="discriminator")
     model.add(keras.Input(image_shape))
-    for count in channels(side, 4, min_width or 16, width):
+    for count in channels(len(halvings(image_shape, 4)), min_width or 16, width):
         model.add(conv(count, 4, strides=2, padding="same", kernel_initializer=kernel(), **kind))
         # The negative side keeps a slope, so every logit passes a gradient to the generator.
         model.add(layers.LeakyReLU(negative_slope=0.2, **kind))

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from gan_tf.common.errors import InputError
-from gan_tf.data.decoding import Failed, attempt, flatten, open_picture, pillow_warnings
+from gan_tf.data.decoding import Failed, attempt, convert, fill_hidden, open_picture, pillow_warnings
 from gan_tf.gan import sample, to_unit_range
 
 STARTS = 8  # The nearest of the fakes that a descent begins with.
@@ -33,13 +33,15 @@ class Projection:
 
 def read_picture(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
     """A picture file as uint8 (1, height, width, channels), in the generator's size; `shape` is (height, width,
-    channels). It becomes grey for a grey generator. Raises InputError for one of another size, and if it is none."""
+    channels). It becomes grey for a grey generator, and is put on white unless the generator draws transparent ones.
+    Raises InputError for one of another size, and if it is none."""
     height, width, channels = shape
 
     def read() -> np.ndarray:
         with open_picture(path) as picture:
             picture.load()
-            return np.asarray(flatten(picture, "L" if channels == 1 else "RGB", "white"))
+            converted = np.array(convert(picture, channels, "white"))
+            return fill_hidden(converted.reshape(*converted.shape[:2], channels), "white")
 
     with pillow_warnings():
         pixels = attempt(read)
@@ -50,7 +52,7 @@ def read_picture(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
             f"{path} has {pixels.shape[1]}x{pixels.shape[0]} pixels, but the generator draws {width}x{height}: resize "
             "it to that first."
         )
-    return pixels.reshape(1, height, width, channels)
+    return pixels[np.newaxis]
 
 
 def project(

@@ -194,7 +194,8 @@ def announce(run: "Run", job: "Job", gan: "GAN", per_epoch: int, cluster: "Clust
 
     config, images = job.config, job.images
     labels = f", {' '.join(config.label)}" if config.label else ""
-    size = "x".join(map(str, images.shape))
+    height, width, channels = images.shape
+    size = f"{width}x{height}x{channels}"
     print(f"data           {len(images):,} images of {size}: {images.name}{labels} ({images.source})")
     print(f"device         {devices.describe()}")
     count = cluster.strategy.num_replicas_in_sync

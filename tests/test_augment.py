@@ -76,6 +76,19 @@ def test_translation_keeps_grids_in_their_place(side, step, farthest):
     assert y.min() == x.min() == -farthest and y.max() == x.max() == farthest
 
 
+def test_oblong_images_move_and_lose_the_same_share_of_each_side():
+    dot = np.zeros((400, 64, 32, 1), np.float32)
+    dot[:, 32, 16] = 1
+    y, x = (np.argwhere(translation(tf.constant(dot), SEED).numpy())[:, 1:3] - (32, 16)).T
+    assert {*y.tolist()} == {-8, -4, 0, 4, 8} and {*x.tolist()} == {-4, -2, 0, 2, 4}
+    noise = tf.random.stateless_uniform((400, 64, 32, 3), SEED, -1, 1)
+    gone = np.isclose(cutout(noise, SEED), background(noise), atol=1e-6).all(axis=3)
+    rows, columns = gone.any(axis=2).sum(axis=1), gone.any(axis=1).sum(axis=1)
+    assert (max(rows), max(columns), min(rows), min(columns)) == (32, 16, 16, 8)
+    tiny = translation(tf.constant(dot[:, 28:36, 12:20]), SEED).numpy()
+    assert np.ptp(np.argwhere(tiny)[:, 1:3], axis=0).tolist() == [2, 2]
+
+
 def test_cutout_fills_a_square_of_half_the_side_with_the_images_own_background(images):
     noise = tf.random.stateless_uniform((300, 32, 32, 3), SEED, -1, 1)
     cut, behind = cutout(noise, SEED).numpy(), background(noise).numpy()
@@ -100,6 +113,13 @@ def test_color_changes_brightness_saturation_and_contrast_as_far_as_the_paper_do
     contrast = np.ptp(changed, axis=(1, 2, 3)) / 2
     assert (contrast.min(), contrast.max()) == pytest.approx((0.5, 1.5), abs=0.01)
     assert abs(changed.mean(axis=(1, 2, 3))).max() == pytest.approx(0.5, abs=0.01)
+
+
+def test_color_leaves_the_opacity_and_treats_the_colours_as_without_it(images):
+    opacity = tf.random.stateless_uniform((16, 32, 32, 1), SEED, -1, 1)
+    changed = color(tf.concat([images, opacity], axis=3), SEED).numpy()
+    np.testing.assert_array_equal(changed[..., 3:], opacity)
+    np.testing.assert_array_equal(changed[..., :3], color(images, SEED))
 
 
 def test_all_that_are_asked_for_are_applied_in_turn_each_with_a_seed_of_its_own(images):

@@ -36,6 +36,11 @@ from gan_tf.losses import LOSSES
         ("learning_rate", float("inf")),
         ("label", ("5", "5")),
         ("image_size", 30),
+        ("image_size", 1024),
+        ("image_size", "97x64"),
+        ("image_size", "x64"),
+        ("image_size", "0x8"),
+        ("image_size", "64x64x3"),
         ("fit", "zoom"),
         ("max_bad", 1.5),
         ("width", 8),
@@ -66,6 +71,23 @@ from gan_tf.losses import LOSSES
 def test_a_bad_value_is_named_with_its_option_and_what_is_allowed(field, value):
     with pytest.raises(InputError, match=rf"^--{field.replace('_', '-')} is .*, but it must be .*\.$"):
         Config(**{field: value})
+
+
+@pytest.mark.parametrize(
+    "given, kept, sides",
+    [
+        (64, 64, (64, 64)),
+        (np.int64(40), 40, (40, 40)),
+        ("64", 64, (64, 64)),
+        ("64x64", 64, (64, 64)),
+        ("96x64", "96x64", (64, 96)),
+        ("28x512", "28x512", (512, 28)),
+    ],
+)
+def test_a_size_is_width_times_height_and_has_one_spelling(given, kept, sides):
+    config = Config(image_size=given)
+    assert (config.image_size, type(config.image_size), config.sides) == (kept, type(kept), sides)
+    assert Config(**json.loads(json.dumps(dataclasses.asdict(config)))) == config
 
 
 @pytest.mark.parametrize(

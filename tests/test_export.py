@@ -42,10 +42,11 @@ def make_run(folder, shape, dataset="creatures", **fields):
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """A grey run, and a conditional one in colour that computes in bfloat16."""
+    """A grey run, a conditional one in colour that computes in bfloat16, and an oblong, transparent one."""
     folder = tmp_path_factory.mktemp("runs")
     return {
         "grey": make_run(folder / "grey", (28, 28, 1)),
+        "oblong": make_run(folder / "oblong", (72, 40, 4), image_size="40x72", alpha=True),
         "colour": make_run(folder / "colour", (32, 32, 3), conditional=True, precision="bfloat16"),
     }
 
@@ -108,7 +109,7 @@ runtimes = pytest.mark.parametrize(
 
 
 @runtimes
-@pytest.mark.parametrize("kind", ["grey", "colour"])
+@pytest.mark.parametrize("kind", ["grey", "colour", "oblong"])
 def test_the_formats_runtime_draws_what_keras_draws_in_float32_in_any_batch(to, draw, kind, runs, tmp_path):
     run, out = runs[kind], tmp_path / Path(export.FORMATS[to].name)
     generator = run.load_generator()

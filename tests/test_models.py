@@ -3,7 +3,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gan_tf.config import SIZES
 from gan_tf.models import (
     Spectral,
     make_discriminator,
@@ -13,13 +12,16 @@ from gan_tf.models import (
     to_plain,
 )
 
+SQUARES = [(size, size) for size in (28, 32, 64, 96, 128, 256, 512)]
+OBLONGS = [(64, 96), (40, 24), (8, 8), (72, 104), (28, 64), (8, 512)]
+
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("size", SIZES)
-def test_shapes_ranges_and_types_at_every_size(size, channels, precision):
+@pytest.mark.parametrize("sides", SQUARES + OBLONGS)
+def test_shapes_ranges_and_types_at_every_size(sides, channels, precision):
     latents = np.random.default_rng(0).standard_normal((4, 10)).astype(np.float32)
-    shape = (size, size, channels)
+    shape = (*sides, channels)
     generator = make_generator(shape, latent_dim=10, width=16, precision=precision, seed=0)
     fakes = generator(latents * 5e4)
     assert fakes.shape == (4, *shape) and fakes.dtype == np.float32
@@ -85,12 +87,40 @@ def test_sequential_and_of_built_in_layers_only():
         assert all(type(layer).__module__.startswith("keras.") for layer in model.layers)
 
 
+def levels(model):
+    """(height, width) where the model starts and after each doubling or halving."""
+    moving = keras.layers.Reshape, keras.layers.Conv2DTranspose, keras.layers.Cropping2D, keras.layers.Conv2D
+    found = [tuple(layer.output.shape[1:3]) for layer in model.layers if isinstance(layer, moving)]
+    cut = [isinstance(layer, keras.layers.Cropping2D) for layer in model.layers if isinstance(layer, moving)]
+    return [sides for sides, cut_next in zip(found, [*cut[1:], False], strict=True) if not cut_next]
+
+
+@pytest.mark.parametrize(
+    "sides, generator",
+    [
+        ((28, 28), [(7, 7), (14, 14), (28, 28)]),
+        ((64, 64), [(4, 4), (8, 8), (16, 16), (32, 32), (64, 64)]),
+        ((96, 96), [(6, 6), (12, 12), (24, 24), (48, 48), (96, 96)]),
+        ((64, 96), [(4, 6), (8, 12), (16, 24), (32, 48), (64, 96)]),
+        ((40, 24), [(5, 3), (10, 6), (20, 12), (40, 24)]),
+        ((72, 104), [(5, 7), (9, 13), (18, 26), (36, 52), (72, 104)]),
+        ((512, 8), [(4, 1), (8, 1), (16, 1), (32, 1), (64, 1), (128, 2), (256, 4), (512, 8)]),
+    ],
+)
+def test_the_longer_side_decides_how_often_both_players_double_and_halve(sides, generator):
+    made = make_generator((*sides, 3), latent_dim=4, width=16)
+    assert levels(made) == generator
+    odd = any(side % 2 for level in generator[1:-1] for side in level)
+    assert odd == any(isinstance(layer, keras.layers.Cropping2D) for layer in made.layers)
+    halved = levels(make_discriminator((*sides, 3), width=16))
+    known = generator[-2::-1]
+    assert halved[: len(known)] == known and 3 <= max(halved[-1]) <= 4 < max(halved[-2])
+
+
 @pytest.mark.parametrize("make", [make_generator, make_discriminator])
-@pytest.mark.parametrize("shape", [(30, 30, 1), (28, 32, 1)])
-def test_another_size_is_named_with_those_that_there_are(make, shape):
-    with pytest.raises(
-        ValueError, match=f"images of {shape[0]}x{shape[1]} pixels; both sides must be one of 28, 32, 64"
-    ):
+@pytest.mark.parametrize("shape, name", [((30, 30, 1), "30x30"), ((64, 100, 1), "100x64"), ((520, 64, 1), "64x520")])
+def test_another_size_is_named_with_those_that_there_are(make, shape, name):
+    with pytest.raises(ValueError, match=f"images of {name} pixels; both sides must be 28 or a multiple of 8 up to"):
         make(shape)
 
 

@@ -128,6 +128,7 @@ def model(*added, shape=(4, 4, 2)) -> keras.Sequential:
         layers.Conv2D(4, 3, padding="same", groups=2),
         layers.Conv2DTranspose(3, 4, strides=2, padding="same", output_padding=1),
         layers.AveragePooling2D(2, padding="valid"),
+        layers.Cropping2D(((1, 0), (0, 0))),
         layers.BatchNormalization(scale=False),
         layers.ReLU(max_value=6),
         layers.Activation("gelu"),

@@ -40,5 +40,12 @@ def test_pictures_become_what_the_generator_draws(tmp_path):
     np.testing.assert_allclose(grey[0, ..., 0], colour @ [0.299, 0.587, 0.114], atol=1)
     Image.fromarray(grey[0, ..., 0]).save(tmp_path / "b.png")
     np.testing.assert_array_equal(read_picture(tmp_path / "b.png", (4, 4, 3))[0], grey[0].repeat(3, axis=-1))
+    clear = np.concatenate([colour, np.tile(np.array([[0, 255]], np.uint8), (4, 2))[..., None]], axis=-1)
+    Image.fromarray(clear).save(tmp_path / "c.png")
+    seen = np.where(clear[..., 3:], colour, 255)
+    np.testing.assert_array_equal(read_picture(tmp_path / "c.png", (4, 4, 3))[0], seen)
+    np.testing.assert_array_equal(
+        read_picture(tmp_path / "c.png", (4, 4, 4))[0], np.concatenate([seen, clear[..., 3:]], axis=-1)
+    )
     with pytest.raises(InputError, match=r"b\.png has 4x4 pixels, but the generator draws 8x8"):
         read_picture(tmp_path / "b.png", (8, 8, 1))

@@ -470,7 +470,11 @@ def test_a_folder_chooses_what_suits_it_says_so_and_can_be_overruled(pictures, t
         ("--digit 5 --conditional", "digits has one label only, 5, so there is nothing to tell"),
         ("--conditional --clusters 4", "--clusters is 4, but it must be 0 with --conditional"),
         ("--digit 5 --clusters 183", "182 images to train on, too few for 183 clusters"),
-        ("--image-size 30", "--image-size is 30, but it must be one of 28, 32, 64"),
+        (
+            "--image-size 97x64",
+            "--image-size is 97x64, but it must be 28 or a multiple of 8",
+        ),
+        ("--image-size x64", "--image-size is x64, but it must be 28 or a multiple of 8"),
         ("--epochs 0", "--epochs is 0"),
         ("--epochs -1", "--epochs is -1"),
         ("--batch-size -8", "--batch-size is -8"),

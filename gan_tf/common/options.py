@@ -5,6 +5,7 @@ same mistake. The docstring below a field is its text in --help.
 """
 
 import ast
+import contextlib
 import dataclasses
 import functools
 import inspect
@@ -47,8 +48,8 @@ def optional(metavar: str, unset: str) -> Any:
 class Checked:
     """Base of dataclasses whose values are checked against their annotations. Raises InputError.
 
-    An annotation is int, float, bool, str or Path, a Literal, `tuple[X, ...]`, `X | None`, or Annotated with Must.
-    NumPy's numbers become Python's, and lists become tuples, as JSON has no tuples.
+    An annotation is int, float, bool, str or Path, a Literal, `tuple[X, ...]`, `X | Y`, or Annotated with Must. NumPy's
+    numbers become Python's, and lists become tuples, as JSON has no tuples.
     """
 
     def __post_init__(self):
@@ -81,7 +82,10 @@ def convert(value: Any, annotation: Any) -> Any:
             raise ValueError
         return value
     if origin in (typing.Union, types.UnionType):
-        return None if value is None else convert(value, args[0])
+        for member in args:
+            with contextlib.suppress(ValueError):
+                return convert(value, member)
+        raise ValueError
     if origin is tuple:
         if not isinstance(value, (tuple, list)):
             raise ValueError

@@ -55,25 +55,31 @@ def parameters(count: int, seed: int = 0, start: int = 0) -> np.ndarray:
     return params
 
 
-def draw(params: np.ndarray, size: int) -> np.ndarray:
-    """Draw creatures, uint8 (N, size, size, 3), from their parameters (N,); size is 28 to 512 pixels.
+def draw(params: np.ndarray, size: int | tuple[int, int], alpha: bool = False) -> np.ndarray:
+    """Draw creatures, uint8 (N, height, width, 3), from their parameters (N,); size is (height, width), or one number
+    for a square, in pixels from 8 to 512. With alpha, they have no background, but a fourth channel: their opacity.
+    Fully transparent pixels are white.
 
-    The shapes are the same at every size, with antialiased edges one pixel wide. Raises InputError for another size,
-    and for arrays that `parameters` could not have returned.
+    The shapes are the same at every size, with antialiased edges one pixel wide. In an oblong picture, the creature is
+    as large as in a square of the shorter side, at the bottom in the middle. Raises InputError for another size, and
+    for arrays that `parameters` could not have returned.
     """
-    if size not in range(28, 513):
-        raise InputError(f"draw: size is {size}, but it must be an integer from 28 to 512.")
+    height, width = size if isinstance(size, tuple) else (size, size)
+    if not {height, width} <= {*range(8, 513)}:
+        raise InputError(f"draw: size is {size}, but sides must be integers from 8 to 512.")
     valid = params.dtype == parameters(0).dtype
     if not valid or np.any((params["species"] >= len(SPECIES)) | (params["eye"] >= len(EYES))):
         raise InputError("draw: these are not creatures; pass an array from parameters() with values in its ranges.")
-    pictures = np.empty((len(params), size, size, 3), np.uint8)
+    pictures = np.empty((len(params), height, width, 4 if alpha else 3), np.uint8)
     # Pictures per chunk: fewer would spend more time in Python, more would not fit into the processor's cache.
-    chunk = max(1, 2**17 // size**2)
+    chunk = max(1, 2**17 // (height * width))
     for species, eye in np.ndindex(len(SPECIES), len(EYES)):
         group = np.flatnonzero((params["species"] == species) & (params["eye"] == eye))
         for first in range(0, len(group), chunk):
             rows = group[first : first + chunk]
-            pictures[rows] = np.moveaxis(Drawing(params[rows], size).paint * 255 + 0.5, 0, -1)
+            pictures[rows] = np.moveaxis(Drawing(params[rows], height, width, alpha).colours() * 255 + 0.5, 0, -1)
+    if alpha:
+        pictures[pictures[..., 3] == 0, :3] = 255
     return pictures
 
 
@@ -83,10 +89,11 @@ def load_creatures(config: Config) -> ImageDataset:
     config.seed does not matter: it is the training's. Without a label, the true parameters of image i are
     `parameters(COUNT)[i]`. Raises InputError for an unknown label.
     """
-    params, size = parameters(COUNT), config.image_size
+    params, sides = parameters(COUNT), config.sides
     if config.label:
         params = params[rows_with_labels("creatures", params["species"], SPECIES, config.label)]
-    images = LazyImages((len(params), size, size, 3), lambda rows: draw(params[rows], size))
+    shape = len(params), *sides, 4 if config.alpha else 3
+    images = LazyImages(shape, lambda rows: draw(params[rows], sides, config.alpha))
     # Hashes the parameters and a few pictures, since drawing all at 512 pixels takes minutes.
     sha256 = hashlib.sha256(params.tobytes() + images[:8].tobytes()).hexdigest()
     return ImageDataset("creatures", images, params["species"], "drawn by gan_tf", SPECIES, sha256=sha256)
@@ -108,7 +115,9 @@ def oklch(lightness, chroma, hue) -> np.ndarray:
 class Drawing:
     """N creatures of one species and one kind of eye, painted shape by shape.
 
-    `paint` is the result, float32 (3, N, size, size) in [0, 1]. Coordinates are in [-1, 1]; y grows downwards.
+    `paint` is float32 (3, N, height, width) in [0, 1]. With alpha, there is a fourth channel, the opacity, and colours
+    are multiplied by it. Coordinates are in [-1, 1] in the largest square, of `size` pixels, at the bottom in the
+    middle; outside of it they go on. y grows downwards.
     """
 
     # Parameters of the creatures, (N, 1, 1).
@@ -120,8 +129,9 @@ class Drawing:
     x: np.ndarray
     y: np.ndarray
 
-    def __init__(self, params: np.ndarray, size: int):
-        self.size, self.eye = size, EYES[params["eye"][0]]
+    def __init__(self, params: np.ndarray, height: int, width: int, alpha: bool = False):
+        self.height, self.width, self.size = height, width, min(height, width)
+        self.eye = EYES[params["eye"][0]]
         for name in ("ear", "face", "mouth", "tilt", "turn", "x", "y"):
             setattr(self, name, params[name][:, None, None])
         hue, zero = params["hue"], np.zeros(len(params))
@@ -133,19 +143,31 @@ class Drawing:
         self.ink, self.white, self.cream = oklch(0.3, 0.035, hue), oklch(1, 0, zero), oklch(0.965, 0.022, zero + 0.2)
         self.pink, self.blush = oklch(0.75, 0.125, zero + 0.02), oklch(0.71, 0.16, zero + 0.04)
         self.orange, self.glow = oklch(0.78, 0.14, zero + 0.19), oklch(0.96, 0.025, hue + params["background"])
-        self.paint = np.tile(oklch(0.9, 0.045, hue + params["background"]), (size, size))
         self.set_origin(0, 0, 0)
-        self.egg(0, 0, 1.25, 1.25, self.glow, soft=1)
+        if alpha:
+            self.paint = np.zeros((4, len(params), height, width), np.float32)
+        else:
+            self.paint = np.tile(oklch(0.9, 0.045, hue + params["background"]), (height, width))
+            self.egg(0, 0, 1.25, 1.25, self.glow, soft=1)
         self.egg(0.06 * self.x, 1.0, 0.5, 0.46, self.dark, taper=0.2, keep=True)
         self.egg(0.06 * self.x, 1.1, 0.3, 0.36, self.cream, inside=True)
         self.egg(0.06 * self.x, 0.66, 0.6, 0.3, self.shadow, soft=0.7, inside=True)
         self.set_origin(0.08 * self.x, 0.12 + 0.05 * self.y, self.tilt)
         getattr(self, SPECIES[params["species"][0]])()
 
+    def colours(self) -> np.ndarray:
+        """The picture in [0, 1]: (3, N, height, width), or with alpha (4, N, height, width), whose colours are not
+        multiplied by opacity."""
+        opacity = self.paint[3:]
+        if not len(opacity):
+            return self.paint
+        return np.concatenate([np.minimum(self.paint[:3] / np.maximum(opacity, 1e-6), 1), opacity])
+
     def set_origin(self, x, y, tilt) -> None:
         """Draw from now on relative to (x, y), rotated by `tilt` degrees clockwise."""
-        along = (2 * np.arange(self.size) + 1 - self.size) / self.size
-        dx, dy, angle = along[None, None, :] - x, along[None, :, None] - y, np.deg2rad(tilt + 0 * self.x)
+        across = (2 * np.arange(self.width) + 1 - self.width) / self.size
+        down = (2 * np.arange(self.height) + 1 + self.size - 2 * self.height) / self.size
+        dx, dy, angle = across[None, None, :] - x, down[None, :, None] - y, np.deg2rad(tilt + 0 * self.x)
         cos, sin = np.cos(angle), np.sin(angle)
         self.u, self.v = (cos * dx + sin * dy).astype(np.float32), (cos * dy - sin * dx).astype(np.float32)
         self.origin = x, y, cos, sin
@@ -155,7 +177,11 @@ class Drawing:
         painting only there saves time."""
         left, top, cos, sin = self.origin
         centres = top + sin * x + cos * y, left + cos * x - sin * y
-        ends = [((np.min(c - reach) + 1) / 2 * self.size, (np.max(c + reach) + 1) / 2 * self.size) for c in centres]
+        starts = self.height - self.size, (self.width - self.size) / 2  # Where the square begins.
+        ends = [
+            [start + (end + 1) / 2 * self.size for end in (np.min(c - reach), np.max(c + reach))]
+            for c, start in zip(centres, starts, strict=True)
+        ]
         rows, columns = (slice(max(int(low) - 2, 0), max(int(high) + 3, 0)) for low, high in ends)
         return slice(None), rows, columns
 
@@ -191,7 +217,8 @@ class Drawing:
             self.kept[at] = cover
         cover = cover * self.kept[at] if inside else cover
         area = self.paint[(slice(None), *at)]
-        area += cover * (colour - area)
+        area[:3] += cover * (colour - area[:3])
+        area[3:] += cover * (1 - area[3:])
 
     def coverage(self, u, v, rx, ry, taper, soft) -> np.ndarray:
         """The fraction of each pixel inside the ellipse, in [0, 1]; v is in units of ry."""

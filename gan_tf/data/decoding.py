@@ -1,4 +1,4 @@
-"""Decode a picture file of any common format into a square of pixels."""
+"""Decode a picture file of any common format into pixels of one size."""
 
 import collections
 import contextlib
@@ -66,31 +66,45 @@ def is_grey(path: Path) -> bool:
         return picture.mode in ("1", "L", "LA", "La", "F") or picture.mode.startswith("I")
 
 
-def read_square(path: Path, channels: int, config: Config) -> np.ndarray:
-    """Decode a picture into uint8 (image_size, image_size, channels), with 1 (grey) or 3 channels (RGB).
+MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # Pillow's name for so many channels.
 
-    It is rotated as its EXIF orientation says, put on config.background where it is transparent, and made square by
-    config.fit. Animations give their first frame. Raises whatever Pillow raises.
+
+def read_picture(path: Path, channels: int, config: Config) -> np.ndarray:
+    """Decode a picture into uint8 (height, width, channels) of config.image_size, with 1 (grey), 3 (RGB) or 4 channels
+    (RGBA).
+
+    It is rotated as its EXIF orientation says, put on config.background where it is transparent (with 4 channels, see
+    `fill_hidden`), and given the size's proportions by config.fit. Animations give their first frame. Raises whatever
+    Pillow raises.
     """
-    size = config.image_size
     with open_picture(path) as picture:
         # libjpeg can decode at 1/2, 1/4 or 1/8 of the size, which is much faster. Twice the target is sharp enough.
-        picture.draft(None, (2 * size, 2 * size))
+        picture.draft(None, (2 * max(config.sides),) * 2)
         picture.load()
         ImageOps.exif_transpose(picture, in_place=True)
-        flat = flatten(picture, "L" if channels == 1 else "RGB", config.background)
-    square = fit_square(flat, size, config.fit, config.background)
-    return np.asarray(square).reshape(size, size, channels)
+        converted = convert(picture, channels, config.background)
+    pixels = np.array(fit_picture(converted, config)).reshape(*config.sides, channels)
+    return fill_hidden(pixels, config.background)
 
 
-def flatten(picture: Image.Image, mode: str, background: str) -> Image.Image:
-    """Convert a picture of any mode to L or RGB, with transparent areas filled with the background colour."""
+def convert(picture: Image.Image, channels: int, background: str) -> Image.Image:
+    """Convert a picture of any mode to the one of so many channels. Without a channel for it, transparent areas are
+    filled with the background colour."""
+    mode = MODES[channels]
     if picture.mode == "F" or picture.mode.startswith("I"):
         picture = to_eight_bits(picture)
-    if picture.has_transparency_data:
+    if picture.has_transparency_data and mode != "RGBA":
         canvas = Image.new("RGBA", picture.size, background)
         picture = Image.alpha_composite(canvas, picture.convert("RGBA"))
     return picture if picture.mode == mode else picture.convert(mode)
+
+
+def fill_hidden(pixels: np.ndarray, background: str) -> np.ndarray:
+    """Give fully transparent pixels of uint8 (height, width, channels) the background colour, in place. Programs leave
+    anything there, and a GAN would learn to draw it. Without a fourth channel, nothing changes."""
+    if pixels.shape[-1] == 4:
+        pixels[pixels[..., 3] == 0, :3] = parse_colour(background)
+    return pixels
 
 
 def to_eight_bits(picture: Image.Image) -> Image.Image:
@@ -104,18 +118,20 @@ def to_eight_bits(picture: Image.Image) -> Image.Image:
     return Image.fromarray(np.round(values * (255 / white)).astype(np.uint8))
 
 
-def fit_square(picture: Image.Image, size: int, fit: str, background: str) -> Image.Image:
-    """Resize an L or RGB picture to size x size: its central square (crop), all of it on the background colour (pad),
-    or all of it distorted (stretch)."""
-    if fit == "crop":
-        return ImageOps.fit(picture, (size, size), FILTER)
-    if fit == "stretch":
-        return picture.resize((size, size), FILTER)
-    scale = size / max(picture.size)
+def fit_picture(picture: Image.Image, config: Config) -> Image.Image:
+    """Resize a picture of one of MODES to config.image_size: its middle (crop), all of it on config.background or, with
+    an alpha channel, on nothing (pad), or all of it distorted (stretch)."""
+    height, width = config.sides
+    if config.fit == "crop":
+        return ImageOps.fit(picture, (width, height), FILTER)
+    if config.fit == "stretch":
+        return picture.resize((width, height), FILTER)
+    scale = min(width / picture.width, height / picture.height)
     # Not ImageOps.pad: it rounds the short side of a very long picture to 0, which leaves only background.
     inner = picture.resize((max(1, round(picture.width * scale)), max(1, round(picture.height * scale))), FILTER)
-    padded = Image.new(picture.mode, (size, size), parse_colour(background, picture.mode))
-    padded.paste(inner, ((size - inner.width) // 2, (size - inner.height) // 2))
+    around = 0 if picture.mode == "RGBA" else parse_colour(config.background, picture.mode)
+    padded = Image.new(picture.mode, (width, height), around)
+    padded.paste(inner, ((width - inner.width) // 2, (height - inner.height) // 2))
     return padded
 
 
@@ -139,10 +155,10 @@ def map_in_order(
         yield futures.popleft().result()
 
 
-def write_squares(
-    path: Path, squares: Iterable[np.ndarray | Failed], shape: tuple[int, int, int, int]
+def write_pixels(
+    path: Path, pictures: Iterable[np.ndarray | Failed], shape: tuple[int, int, int, int]
 ) -> tuple[str, dict[int, str]]:
-    """Stream squares into a .npy file, uint8, of shape `shape` minus those that are Failed.
+    """Stream pictures into a .npy file, uint8, of shape `shape` minus those that are Failed.
 
     Returns the SHA-256 of the pixels, and position -> reason of each failure.
     """
@@ -150,12 +166,12 @@ def write_squares(
     header = {"descr": "|u1", "fortran_order": False, "shape": shape}
     with open(path, "wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
-        for position, square in enumerate(squares):
-            if isinstance(square, Failed):
-                reasons[position] = square.reason
+        for position, picture in enumerate(pictures):
+            if isinstance(picture, Failed):
+                reasons[position] = picture.reason
             else:
-                file.write(square.data)
-                digest.update(square.data)
+                file.write(picture.data)
+                digest.update(picture.data)
         # Overwrites the first header. It has the same length, as NumPy reserves room for the first axis to grow.
         file.seek(0)
         np.lib.format.write_array_header_1_0(file, header | {"shape": (shape[0] - len(reasons), *shape[1:])})

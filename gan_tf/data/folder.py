@@ -33,8 +33,8 @@ from gan_tf.data.decoding import (
     map_in_order,
     parse_colour,
     pillow_warnings,
-    read_square,
-    write_squares,
+    read_picture,
+    write_pixels,
 )
 from gan_tf.data.images import ImageDataset, rows_with_labels
 
@@ -58,7 +58,7 @@ class File(NamedTuple):
 class Decoded:
     """A folder's entry in the cache."""
 
-    pixels: np.ndarray  # uint8 (N, image_size, image_size, 1 or 3), read-only and memory-mapped
+    pixels: np.ndarray  # uint8 (N, height, width, channels), read-only and memory-mapped
     fingerprint: str  # SHA-256 of the pixels
     bad: dict[str, str]  # name of each file that cannot be read -> reason
     duplicate_of: dict[str, str]  # name of each exact copy -> name of the first file with the same bytes
@@ -67,20 +67,21 @@ class Decoded:
 def load_folder(path: str | Path, config: Config, name: str = "") -> ImageDataset:
     """Load all pictures in a folder and its subfolders, sorted by path.
 
-    Images are uint8 (N, image_size, image_size, channels) with 1 channel if all pictures are grey, else 3. Hidden
-    files and files without a picture's suffix are ignored. Unreadable files and exact copies are skipped and listed in
-    `skipped`.
+    Images are uint8 (N, height, width, channels): with config.alpha 4 channels, otherwise 1 if all pictures are grey
+    and 3 if not. Hidden files and files without a picture's suffix are ignored. Unreadable files and exact copies are
+    skipped and listed in `skipped`.
 
     The labels are the names of the top-level subfolders, and config.label filters by them. If pictures lie outside
     of subfolders and are not filtered out, there are no labels.
 
     Args:
         path: the folder; ~ is expanded.
-        config: image_size, fit, background, label and max_bad are used.
+        config: image_size, fit, background, alpha, label and max_bad are used.
         name: of the data set; by default the folder's.
 
     Raises InputError for a folder that is missing, unreadable or without pictures, for an unknown label, for more
-    than config.max_bad unreadable files, and for a cache that cannot be written.
+    than config.max_bad unreadable files, for config.alpha if no picture is transparent, and for a cache that cannot be
+    written.
     """
     parse_colour(config.background)
     folder = Path(path).expanduser()
@@ -175,6 +176,7 @@ def filter_files(files: list[File], wanted: tuple[str, ...], name: str) -> tuple
 def cache_key(folder: Path, files: list[File], config: Config) -> str:
     """A hash of everything that the pixels depend on."""
     options = [FORMAT, config.image_size, config.fit, parse_colour(config.background)]
+    options += ["alpha"] if config.alpha else []  # Without it, the keys stay those of older caches.
     return hashlib.sha256(json.dumps([str(folder.resolve()), options, files]).encode()).hexdigest()[:32]
 
 
@@ -209,7 +211,7 @@ def build_cache(entry: Path, folder: Path, files: list[File], config: Config) ->
             return decoded
         raise OSError(errno.EIO, os.strerror(errno.EIO))
     except OSError as error:
-        megabytes = math.ceil(len(files) * 3 * config.image_size**2 / 1e6)
+        megabytes = math.ceil(len(files) * (4 if config.alpha else 3) * math.prod(config.sides) / 1e6)
         raise InputError(
             f"{cache} has to hold up to {megabytes:,} MB of decoded pictures, but cannot ({error.strerror}); make room "
             "there, or set the environment variable KERAS_HOME to another folder."
@@ -234,15 +236,17 @@ def decode(new: Path, folder: Path, files: list[File], config: Config) -> None:
         duplicate_of = find_duplicates(pool, folder, [file for file in files if file.name not in bad])
         check_usable(folder, files, bad, duplicate_of, config)
         kept = [file for file in files if file.name not in bad and file.name not in duplicate_of]
-        channels = 1 if all(grey[file] for file in kept) else 3
-        shape = (len(kept), config.image_size, config.image_size, channels)
+        channels = 4 if config.alpha else 1 if all(grey[file] for file in kept) else 3
+        shape = (len(kept), *config.sides, channels)
         if shutil.disk_usage(new).free < math.prod(shape):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         print(f"Decoding {len(kept):,} pictures into {new.parent.parent} (only this once)")
-        squares = map_in_order(pool, lambda file: attempt(read_square, folder / file.name, channels, config), kept)
-        fingerprint, failures = write_squares(new / "pixels.npy", squares, shape)
+        pictures = map_in_order(pool, lambda file: attempt(read_picture, folder / file.name, channels, config), kept)
+        fingerprint, failures = write_pixels(new / "pixels.npy", pictures, shape)
     bad = dict(sorted({**bad, **{kept[row].name: reason for row, reason in failures.items()}}.items()))
     check_usable(folder, files, bad, duplicate_of, config)
+    if config.alpha and np.load(new / "pixels.npy", mmap_mode="r")[..., 3].min() == 255:
+        raise InputError(f"--alpha learns transparency, but all pictures in {folder} are opaque: leave --alpha out.")
     size = os.path.getsize(new / "pixels.npy")
     info = {"bytes": size, "fingerprint": fingerprint, "bad": bad, "duplicate_of": duplicate_of}
     (new / "info.json").write_text(json.dumps(info))

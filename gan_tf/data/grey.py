@@ -22,7 +22,7 @@ Reader = Callable[..., tuple[np.ndarray, np.ndarray]]
 def load_grey(name: str, label_names: tuple[str, ...], paths: list[Path], read: Reader, config: Config) -> ImageDataset:
     """The images that `read` finds in the files, filtered by config.label and resized to config.image_size.
 
-    Returns images of shape (N, image_size, image_size, 1). Raises InputError for labels beyond `label_names`.
+    Returns images of shape (N, height, width, 1). Raises InputError for labels beyond `label_names`.
     """
     images, labels = read(*paths)
     last = len(label_names) - 1
@@ -33,18 +33,19 @@ def load_grey(name: str, label_names: tuple[str, ...], paths: list[Path], read: 
     if config.label:
         dataset = dataset.filter_labels(config.label)
     if config.image_size != 28:
-        dataset = dataclasses.replace(dataset, images=resize(dataset.images[:], config.image_size))
+        dataset = dataclasses.replace(dataset, images=resize(dataset.images[:], config))
     return dataset
 
 
-def resize(images: np.ndarray, size: int) -> np.ndarray:
-    """Resize images, uint8 (N, height, width, 1), to (N, size, size, 1) with Pillow, which antialiases."""
+def resize(images: np.ndarray, config: Config) -> np.ndarray:
+    """Resize images, uint8 (N, 28, 28, 1), to config.image_size, as config.fit and config.background say."""
     from PIL import Image
 
-    resized = np.empty((len(images), size, size, 1), np.uint8)
+    from gan_tf.data.decoding import fit_picture
+
+    resized = np.empty((len(images), *config.sides, 1), np.uint8)
     for target, image in zip(resized, images, strict=True):
-        scaled = Image.fromarray(image[..., 0]).resize((size, size), Image.Resampling.BICUBIC)
-        target[..., 0] = np.asarray(scaled)
+        target[..., 0] = np.asarray(fit_picture(Image.fromarray(image[..., 0]), config))
     return resized
 
 

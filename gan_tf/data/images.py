@@ -33,8 +33,8 @@ class ImageDataset:
     """Images with their labels and origin."""
 
     name: str
-    # uint8 (N, height, width, channels) in [0, 255], 1 or 3 channels. May be memory-mapped and larger than memory:
-    # index a few rows at a time, as images[:] reads all of them.
+    # uint8 (N, height, width, channels) in [0, 255], with 1 channel, 3, or 4: RGB and opacity. May be memory-mapped and
+    # larger than memory: index a few rows at a time, as images[:] reads all of them.
     images: "np.ndarray | LazyImages"
     labels: np.ndarray | None  # integers (N,), indices into label_names; None if the images have no labels
     source: str  # where they came from, for a person to read

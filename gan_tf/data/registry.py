@@ -23,7 +23,7 @@ class DataSet:
     name: str
     description: str
     images: int
-    size: str  # height and width of the files' images, in pixels
+    size: str  # width and height of the files' images, in pixels
     licence: str  # of the images, in a word or two; data/README.md has the details
     page: str  # the web page that describes it
     sources: tuple[Source, ...] = ()  # of its files; empty if it is embedded
@@ -32,7 +32,7 @@ class DataSet:
 
 
 def load(config: Config) -> ImageDataset:
-    """The images of config.dataset with the labels config.label, uint8 (N, image_size, image_size, channels).
+    """The images of config.dataset with the labels config.label: uint8 (N, *config.sides, channels).
 
     Raises:
         Unavailable: if the data set is neither on this disk nor can be downloaded.
@@ -97,6 +97,8 @@ def load_or_fallback(
 
 def load_named(data: DataSet, config: Config) -> ImageDataset:
     """A data set from the data folder if its files are there, else the embedded or downloaded one."""
+    if config.alpha and data.labels:
+        raise InputError(f"--alpha learns transparency, but {data.name} is grey and opaque: leave --alpha out.")
     folder = data_dir(config.data_dir)
     own = own_files(data, folder)
     if own and own.suffix == ".npz":

@@ -19,9 +19,10 @@ from keras import layers
 
 from gan_tf.common.errors import InputError
 from gan_tf.common.files import atomic_write, cache_folder
-from gan_tf.config import Config
+from gan_tf.config import Config, format_size
 from gan_tf.data import creatures
 from gan_tf.data.images import ImageDataset
+from gan_tf.measure.metrics import as_seen
 
 SIZE = 64  # Features per image.
 STEPS, BATCH = 1000, 64
@@ -35,7 +36,7 @@ class Features:
 
     name: str  # what the network is and how often it is right, for people to read
     size: int
-    network: keras.Model  # images in [0, 255] -> {"features": (N, size), each output's name: logits}
+    network: keras.Model  # images in [0, 255], `as_seen` -> {"features": (N, size), each output's name: logits}
     accuracy: dict[str, float]  # for each output, the share of held-out images it classifies correctly
     chance: dict[str, float]  # for each output, the same for always guessing the most frequent class
     mirrored: bool = False  # whether to average over an image and its mirror image
@@ -47,6 +48,8 @@ class Features:
     def embed(self, images: tf.Tensor) -> tf.Tensor:
         """The same in graph mode: float images (N, height, width, channels) in [-1, 1] -> features (N, size)."""
         pixels = (images + 1) * 127.5
+        if pixels.shape[-1] == 4:  # As `as_seen` does.
+            pixels = tf.concat([255 + (pixels[..., :3] - 255) * pixels[..., 3:] / 255, pixels[..., 3:]], axis=-1)
         views = (pixels, pixels[:, :, ::-1]) if self.mirrored else (pixels,)
         return sum(self.network(view, training=False)["features"] for view in views) / len(views)
 
@@ -58,7 +61,7 @@ class Features:
 
 def predict(network: keras.Model, images: np.ndarray) -> dict[str, np.ndarray]:
     """The network's outputs for all images, computed in batches."""
-    return network.predict(images, batch_size=256, verbose=0)
+    return network.predict(as_seen(images), batch_size=256, verbose=0)
 
 
 def dataset_features(images: ImageDataset, config: Config) -> Features:
@@ -73,7 +76,8 @@ def make_features(images: ImageDataset, folder: Path | None = None) -> Features:
     data set, with every label."""
     folder = folder or cache_folder() / "gan_tf"
     if images.name == "creatures":
-        return creature_reader(images.shape[0], folder)
+        height, width, channels = images.shape
+        return creature_reader((height, width), folder, alpha=channels == 4)
     counts = np.bincount(images.labels) if images.labels is not None else np.array([])
     if len(counts) > 1 and counts.min() >= 10:
         return classifier(images, folder)
@@ -89,7 +93,7 @@ def classifier(images: ImageDataset, folder: Path) -> Features:
 
     def make_batch(random):
         rows = random.choice(seen, BATCH)
-        return shift(images.images[rows], random, mirror=False), {"label": labels[rows]}
+        return shift(as_seen(images.images[rows]), random, mirror=False), {"label": labels[rows]}
 
     outputs = {"label": len(images.label_names)}
     network = load_or_train(folder, f"classifier-{images.fingerprint[:16]}", images.shape, outputs, make_batch)
@@ -100,36 +104,43 @@ def classifier(images: ImageDataset, folder: Path) -> Features:
 
 def rotation_network(images: ImageDataset, folder: Path) -> Features:
     """Features of a network that predicts whether an image was rotated by 0, 90, 180 or 270 degrees, which needs no
-    labels (Gidaris et al. 2018, arXiv:1803.07728). It learns from mirror images too, so its features are averaged over
-    an image and its mirror image: the direction that an image faces does not count."""
+    labels (Gidaris et al. 2018, arXiv:1803.07728). Oblong images are rotated by 0 or 180 degrees only, so that their
+    sides stay as they are. It learns from mirror images too, so its features are averaged over an image and its mirror
+    image: the direction that an image faces does not count."""
     held_out, seen = split(len(images))
+    height, width, _ = images.shape
+    kinds = 4 if height == width else 2
 
     def make_batch(random):
-        return rotate(images.images[random.choice(seen, BATCH)], random)
+        return rotate(as_seen(images.images[random.choice(seen, BATCH)]), kinds, random)
 
-    network = load_or_train(folder, f"rotation-{images.fingerprint[:16]}", images.shape, {"rotation": 4}, make_batch)
-    rotated = [np.rot90(images.images[held_out], turns, axes=(1, 2)) for turns in range(4)]
-    turns = np.repeat(range(4), len(held_out))
+    outputs = {"rotation": kinds}
+    network = load_or_train(folder, f"rotation-{images.fingerprint[:16]}", images.shape, outputs, make_batch)
+    rotated = [np.rot90(images.images[held_out], turns * 4 // kinds, axes=(1, 2)) for turns in range(kinds)]
+    turns = np.repeat(range(kinds), len(held_out))
     accuracy, chance = score(network, np.concatenate(rotated), {"rotation": turns})
     said = odds("rotations", accuracy["rotation"], chance["rotation"])
     name = f"a network that tells how {images.name} were rotated, {said}"
     return Features(name, SIZE, network, accuracy, chance, mirrored=True)
 
 
-def creature_reader(size: int, folder: Path, count: int = 8000) -> Features:
+def creature_reader(size: int | tuple[int, int], folder: Path, count: int = 8000, alpha: bool = False) -> Features:
     """Features of a network that predicts the species, hue (HUES classes), turn and tilt (3 classes each) of creatures
-    of `size` pixels. It is trained on `count` creatures of its own: it never sees those of the data set."""
+    of `size`: (height, width) in pixels, or one number for a square. It is trained on `count` creatures of its own: it
+    never sees those of the data set."""
     known = creatures.parameters(count + 1000, seed=1)  # The data set has seed 0.
     true = creature_classes(known)
-    drawn = creatures.draw(known[count:], size)
-    seen = functools.cache(lambda: creatures.draw(known[:count], size))  # Not drawn if the network is in the cache.
+    drawn = creatures.draw(known[count:], size, alpha)
+    # Not drawn if the network is in the cache.
+    seen = functools.cache(lambda: as_seen(creatures.draw(known[:count], size, alpha)))
 
     def make_batch(random):
         rows = random.integers(count, size=BATCH)
         return seen()[rows], {name: values[rows] for name, values in true.items()}
 
     outputs = {"species": len(creatures.SPECIES), "hue": HUES, "turn": 3, "tilt": 3}
-    network = load_or_train(folder, f"creatures-{size}", drawn.shape[1:], outputs, make_batch)
+    name = f"creatures-{format_size(*drawn.shape[1:3])}{'-alpha' if alpha else ''}"
+    network = load_or_train(folder, name, drawn.shape[1:], outputs, make_batch)
     accuracy, chance = score(network, drawn, {name: values[count:] for name, values in true.items()})
     said = " and ".join(odds(kind, accuracy[kind], chance[kind]) for kind in ("species", "hue"))
     return Features(f"a network that reads creatures, {said}", SIZE, network, accuracy, chance)
@@ -167,6 +178,8 @@ def inception(images: ImageDataset) -> Features:
     x = layers.Rescaling(1 / 127.5, -1)(layers.Resizing(299, 299)(pixels))
     if images.shape[-1] == 1:
         x = layers.Concatenate()([x, x, x])
+    if images.shape[-1] == 4:
+        x = x[..., :3]  # Without the opacity.
     model = keras.Model(pixels, {"features": network(x)})
     return Features("InceptionV3 of Keras, trained on ImageNet", 2048, model, {}, {})
 
@@ -225,8 +238,9 @@ def convolutions(image_shape: tuple[int, int, int], outputs: dict[str, int]) -> 
 
     inputs = keras.Input(image_shape)
     x = layers.Rescaling(1 / 127.5, -1)(inputs)
-    if image_shape[0] > 96:  # More detail would only cost time.
-        x = layers.AveragePooling2D(image_shape[0] // 64)(x)
+    side = max(image_shape[:2])
+    if side > 96:  # More detail would only cost time.
+        x = layers.AveragePooling2D(side // 64)(x)
     for width in (16, 32, 64, 128):
         x = layers.Conv2D(width, 3, strides=2, padding="same", use_bias=False, kernel_initializer=uniform())(x)
         x = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
@@ -250,16 +264,20 @@ def shift(images: np.ndarray, random: np.random.Generator, mirror: bool) -> np.n
     return result
 
 
-def rotate(images: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Rotate each image by a random multiple of 90 degrees, after random mirroring, shifts and changes of colour:
-    float32 images and {"rotation": quarter turns}. Without the changes, the network would memorise a small set."""
+def rotate(images: np.ndarray, kinds: int, random: np.random.Generator) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Rotate each image by a random multiple of 360 / kinds degrees (kinds is 2 or 4), after random mirroring, shifts
+    and changes of colour: float32 images and {"rotation": that multiple}. Without the changes, the network would
+    memorise a small set."""
     count = len(images)
-    turns = random.integers(4, size=count)
-    images = np.stack([np.rot90(one, n) for one, n in zip(shift(images, random, mirror=True), turns, strict=True)])
+    turns = random.integers(kinds, size=count)
+    shifted = zip(shift(images, random, mirror=True), turns * 4 // kinds, strict=True)
+    images = np.stack([np.rot90(one, quarters) for one, quarters in shifted])
 
     def uniform(low, high, channels):
         return low + (high - low) * random.random((count, 1, 1, channels), np.float32)
 
-    values = (images - np.float32(127.5)) * uniform(0.6, 1.4, 1) + uniform(97.5, 157.5, images.shape[-1])
+    colours, opacity = images[..., :3], images[..., 3:]
+    values = (colours - np.float32(127.5)) * uniform(0.6, 1.4, 1) + uniform(97.5, 157.5, colours.shape[-1])
     grey = values.mean(axis=-1, keepdims=True)
-    return np.clip(grey + (values - grey) * uniform(0, 1.5, 1), 0, 255), {"rotation": turns}
+    values = np.clip(grey + (values - grey) * uniform(0, 1.5, 1), 0, 255)
+    return np.concatenate([values, opacity], axis=-1), {"rotation": turns}

@@ -46,7 +46,7 @@ def largest_d_loss(config: Config) -> float:
     Healthy runs reached 4, a critic that won 41, and those with too large a step size at least 1,200.
     """
     if config.loss == "wasserstein":
-        return 2 * math.sqrt(3) * config.image_size
+        return 2 * math.sqrt((4 if config.alpha else 3) * math.prod(config.sides))
     return OVERSHOT * chance_losses(config.loss)[0]
 
 

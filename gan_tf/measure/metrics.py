@@ -156,9 +156,20 @@ def sliced_wasserstein(real: np.ndarray, fake: np.ndarray, projections: int = 51
     return float(total / projections)
 
 
+def as_seen(images: np.ndarray) -> np.ndarray:
+    """Transparent images, uint8 (N, height, width, 4), as people see them: their colours on white, and their opacity.
+    The colour of a transparent pixel counts for nothing. Other images stay as they are."""
+    if images.shape[-1] != 4:
+        return images
+    opacity = images[..., 3:]
+    missing = (255 - images[..., :3]) * opacity.astype(np.uint16)  # Of white; 255 * 255 fits.
+    return np.concatenate([255 - ((missing + 127) // 255).astype(np.uint8), opacity], axis=-1)
+
+
 def thumbnails(images: np.ndarray, size: int = 16) -> np.ndarray:
-    """Shrink uint8 images (N, height, width, channels) to float32 (N, size * size * channels) in [0, 255]. Each value
-    is the mean over its part of the image; a pixel on a boundary counts for both parts by its share."""
+    """Shrink uint8 images (N, height, width, channels), as they are seen, to float32 (N, size * size * channels) in
+    [0, 255]. Each value is the mean over its part of the image; a pixel on a boundary counts for both parts by its
+    share."""
 
     def weights(side):
         edges = np.linspace(0, side, size + 1)[:, np.newaxis]
@@ -168,7 +179,7 @@ def thumbnails(images: np.ndarray, size: int = 16) -> np.ndarray:
     _, height, width, _ = images.shape
     rows, columns = weights(height), weights(width)
     batch = max(1, 2**22 // (height * width))  # All at once would need gigabytes.
-    parts = (images[start : start + batch] for start in range(0, len(images), batch))
+    parts = (as_seen(images[start : start + batch]) for start in range(0, len(images), batch))
     small = [np.einsum("yh,xw,nhwc->nyxc", rows, columns, part, optimize=True) for part in parts]
     return np.concatenate(small).reshape(len(images), -1)
 
@@ -209,7 +220,7 @@ def pyramid_patches(images: np.ndarray, per_image: int) -> dict[int, np.ndarray]
     per_image, 49 * channels)}, from fine to coarse."""
     batches: list[dict[int, np.ndarray]] = []
     for start in range(0, len(images), 256):  # A pyramid is more than four times as large as its uint8 images.
-        levels = laplacian_pyramid(images[start : start + 256])
+        levels = laplacian_pyramid(as_seen(images[start : start + 256]))
         found = [patches(level, per_image=per_image, seed=start) for level in levels]
         batches.append({x.shape[1]: p.reshape(len(x), per_image, -1) for x, p in zip(levels, found, strict=True)})
     return {side: np.concatenate([batch[side] for batch in batches]) for side in batches[0]}
@@ -235,17 +246,20 @@ GRIDS = {2: ((2, 0), (0, 2), (2, 2)), 4: ((1, 0), (0, 1), (1, 1), (-1, 1), (1, 2
 
 def grid_spectrum(images: np.ndarray) -> np.ndarray:
     """Power of images (N, height, width, channels) at the frequencies of GRIDS, in that order, and beside each: (N, 9,
-    2), in squared grey levels. Height and width are multiples of 4, at least 28.
+    2), in squared grey levels. Height and width are multiples of 4. Below 16 pixels, too few frequencies lie beside
+    those of GRIDS: then it is empty, (N, 0, 2).
 
     Transposed convolutions and upsampling leave grids whose period is their stride or twice that (Odena et al. 2016,
     doi:10.23915/distill.00003). In photographs, power changes smoothly with frequency, so a grid is a peak.
     """
     _, height, width, _ = images.shape
+    if min(height, width) < 16:
+        return np.zeros((len(images), 0, 2))
     # Tapers the borders, which would otherwise be an edge with power at all frequencies. A peak is then 3 bins wide, so
     # its neighbours are 2 and 3 bins away.
     window = np.outer(np.hanning(height), np.hanning(width)).astype(np.float32)[..., np.newaxis]
     rows = []
-    for part in np.array_split(images, -(-images.size // 2**24)):
+    for part in map(as_seen, np.array_split(images, -(-images.size // 2**24))):
         centred = part - part.mean(axis=(1, 2), keepdims=True, dtype=np.float32)
         power = (np.abs(np.fft.fft2(centred * window, axes=(1, 2))) ** 2).mean(axis=-1)
         rows.append(np.stack([at_and_beside(power, y, x) for kind in GRIDS.values() for y, x in kind], axis=1))
@@ -268,8 +282,10 @@ def grid_excess(real: np.ndarray, fake: np.ndarray) -> dict[int, float]:
     """How much more of a grid fakes have than real images, from the `grid_spectrum` of both: {period in pixels: ratio}.
 
     A ratio is the power at a grid's frequency over that beside it, divided by the same for real images: about 1 without
-    a grid. Of several directions it is the largest.
+    a grid. Of several directions it is the largest. Empty for empty spectra.
     """
+    if not real.shape[1]:
+        return {}
     # The small constant is for images of one colour, which have no power at all.
     peaks = [(x[..., 0].mean(axis=0) + 1e-6) / (x[..., 1].mean(axis=0) + 1e-6) for x in (real, fake)]
     ratios = iter(peaks[1] / peaks[0])

@@ -312,7 +312,7 @@ def baselines(real: np.ndarray) -> dict[str, np.ndarray]:
     """Bad sets of images made from training images, uint8, for comparison."""
     from scipy.ndimage import gaussian_filter
 
-    random, side = np.random.default_rng(0), real.shape[1]
+    random, side = np.random.default_rng(0), min(real.shape[1:3])
     return {
         "noise": random.integers(0, 256, real.shape, np.uint8),
         "blurred training images": gaussian_filter(real, (0, side / 28, side / 28, 0)),
@@ -424,7 +424,7 @@ MEASURES = {
     "density": ("density", "about 1"),
     "coverage": ("coverage", "high"),
     "thumbnails": ("thumbnails, 16x16", "low"),
-    "pyramid": ("7x7 patches at {}", "low"),
+    "pyramid": ("7x7 patches at height {}", "low"),
     "grid_2": ("grid of 2 pixels", "about 1"),
     "grid_4": ("grid of 4 pixels", "about 1"),
     "held_out_distance": ("held-out images to the nearest fake", "low"),
@@ -440,7 +440,7 @@ def title_and_good_value(name: str) -> tuple[str, str]:
     """What people call a measure, and which values of it are good."""
     kind, _, side = name.partition("_") if name.startswith("pyramid") else (name, "", "")
     title, good = MEASURES[kind]
-    return title.format(f"{side}x{side}"), good
+    return title.format(side), good
 
 
 def table(rows: Mapping[str, Scores]) -> list[str]:

@@ -68,9 +68,10 @@ def front_matter(config: Config) -> str:
 def summary(shape: Sequence[int], classes: Sequence[str]) -> str:
     """What it is, and what it draws: images of `shape` (height, width, channels)."""
     height, width, channels = shape
+    kind = {1: "grey", 3: "colour", 4: "transparent colour"}[channels]
     told = f" It draws what you tell it, one of {len(classes)} labels." if classes else ""
     return (
-        f"The generator of a GAN. It draws {'grey' if channels == 1 else 'colour'} pictures of {height}x{width} "
+        f"The generator of a GAN. It draws {kind} pictures of {width}x{height} "
         f"pixels.{told} It was trained with gan_tf {__version__}, in TensorFlow and Keras."
     )
 

@@ -35,7 +35,7 @@ FORMAT = 6  # The format of config.json and of the checkpoints; raised whenever 
 
 
 def save_picture(path: Path, picture: np.ndarray) -> None:
-    """Write a uint8 picture (H, W, 1 or 3) as PNG."""
+    """Write a uint8 picture (H, W, 1, 3 or 4) as PNG."""
     with atomic_write(path) as temporary:
         plots.save_png(temporary, picture)
 

@@ -25,15 +25,16 @@ def grid(images: np.ndarray, columns: int | None = None, scale: int | None = Non
     """Arrange images row by row on white.
 
     Args:
-        images: uint8 (N, height, width, channels).
+        images: uint8 (N, height, width, channels). Transparent ones (4 channels) are put on a checkerboard.
         columns: images per row; by default the grid is as square as possible.
         scale: whole number by which each image is enlarged, without smoothing, so that you see the pixels that were
             generated. By default `display_scale` of its longer side.
         gap: white pixels between images and around the grid.
 
     Returns:
-        uint8 (H, W, channels).
+        uint8 (H, W, 1 or 3).
     """
+    images = on_checkerboard(images) if images.shape[-1] == 4 else images
     count, height, width, channels = images.shape
     scale = scale or display_scale(max(height, width))
     columns = columns or math.ceil(math.sqrt(count))
@@ -44,6 +45,16 @@ def grid(images: np.ndarray, columns: int | None = None, scale: int | None = Non
         y, x = gap + i // columns * step_y, gap + i % columns * step_x
         picture[y : y + height * scale, x : x + width * scale] = image.repeat(scale, axis=0).repeat(scale, axis=1)
     return picture
+
+
+def on_checkerboard(images: np.ndarray) -> np.ndarray:
+    """Transparent images, uint8 (N, height, width, 4), on white and grey fields, eight along the longer side: uint8 (N,
+    height, width, 3)."""
+    _, height, width, _ = images.shape
+    y, x = np.indices((height, width)) // max(1, max(height, width) // 8)
+    fields = np.where((y + x) % 2, 204, 255)[..., np.newaxis].astype(np.float32)
+    opacity = images[..., 3:] / np.float32(255)
+    return np.round(fields + opacity * (images[..., :3] - fields)).astype(np.uint8)
 
 
 def cells(picture: np.ndarray, height: int, width: int, scale: int = 1) -> np.ndarray:
@@ -59,7 +70,7 @@ def cells(picture: np.ndarray, height: int, width: int, scale: int = 1) -> np.nd
 
 
 def to_pillow(picture: np.ndarray) -> Image.Image:
-    """Convert uint8 (H, W, 1 or 3) to a Pillow image, mode L or RGB."""
+    """Convert uint8 (H, W, 1, 3 or 4) to a Pillow image, mode L, RGB or RGBA."""
     return Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture)
 
 
@@ -70,7 +81,7 @@ def from_pillow(picture: Image.Image) -> np.ndarray:
 
 
 def save_png(path: Path, picture: np.ndarray) -> None:
-    """Write uint8 (H, W, 1 or 3) as a PNG."""
+    """Write uint8 (H, W, 1, 3 or 4) as a PNG."""
     to_pillow(picture).save(path, format="PNG")
 
 

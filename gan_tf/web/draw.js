@@ -9,8 +9,8 @@ const Draw = {
   open() {
     this.seed = 0;
     this.fakes = [];
-    this.count = run.shape[0] <= 64 ? 40 : 24;
-    $("grid").classList.toggle("larger", run.shape[0] > 32);
+    this.count = longerSide() <= 64 ? 40 : 24;
+    $("grid").classList.toggle("larger", longerSide() > 32);
     $("draw-label-field").hidden = !run.labels.length;
     fillSelect($("draw-label"), run.labels, "any label");
     $("grid").replaceChildren(...Array.from({ length: this.count }, (_, i) => tile("", { onclick: () => this.enlarge(i) })));
@@ -48,16 +48,16 @@ const Draw = {
     if (!$("large").open) $("large").showModal();
   },
 
-  /** All fakes in one picture, with white lines between them. */
+  /** All fakes in one picture, with white lines between them, or with nothing between and behind transparent ones. */
   saveGrid() {
-    const [height, width] = run.shape;
+    const [height, width, channels] = run.shape;
     const columns = Math.ceil(Math.sqrt(this.count));
-    const scale = Math.max(1, Math.round(56 / width));
+    const scale = Math.max(1, Math.round(56 / longerSide()));
     const [stepX, stepY] = [width * scale + 2, height * scale + 2];
     const picture = make("canvas", { width: columns * stepX + 2, height: Math.ceil(this.count / columns) * stepY + 2 });
     const context = picture.getContext("2d");
     context.imageSmoothingEnabled = false;
-    context.fillStyle = "#fff";
+    context.fillStyle = channels === 4 ? "transparent" : "#fff";
     context.fillRect(0, 0, picture.width, picture.height);
     [...$("grid").children].forEach((element, i) => {
       const [x, y] = [2 + (i % columns) * stepX, 2 + Math.floor(i / columns) * stepY];

@@ -85,13 +85,14 @@ const Eye = {
     return sums.map((sum) => Math.round(sum / FINE ** 2) / 127.5 - 1);
   },
 
-  /** Put an image or canvas on the paper: its middle, as a square. */
+  /** Put an image or canvas on the paper: its middle, in the paper's proportions. */
   put(image, { smooth }) {
     const { width, height } = $("paper");
-    const side = Math.min(image.width, image.height);
+    const scale = Math.min(image.width / width, image.height / height);
+    const [x, y] = [(image.width - scale * width) / 2, (image.height - scale * height) / 2];
     const context = this.pencil;
     Object.assign(context, { imageSmoothingEnabled: smooth, imageSmoothingQuality: "high" });
-    context.drawImage(image, (image.width - side) / 2, (image.height - side) / 2, side, side, 0, 0, width, height);
+    context.drawImage(image, x, y, scale * width, scale * height, 0, 0, width, height);
     this.changed();
   },
 

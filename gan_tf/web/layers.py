@@ -59,6 +59,14 @@ def average(layer: layers.AveragePooling2D) -> Layer | None:
     return {"type": "average", "pool": list(layer.pool_size), "strides": list(layer.strides)}
 
 
+def cropping(layer: layers.Cropping2D) -> Layer | None:
+    """Only at the ends, where the generator cuts a row or column off."""
+    (top, _), (left, _) = layer.cropping
+    if top or left or layer.data_format != "channels_last":
+        return None
+    return {"type": "crop", "shape": list(layer.output.shape[1:])}
+
+
 def normalisation(layer: layers.BatchNormalization) -> Layer | None:
     if layer.axis not in (-1, len(layer.output.shape) - 1) or not (layer.scale and layer.center):
         return None
@@ -84,6 +92,7 @@ KNOWN: dict[type, Callable[[Any], Layer | None]] = {
     layers.Conv2DTranspose: convolution,
     layers.BatchNormalization: normalisation,
     layers.AveragePooling2D: average,
+    layers.Cropping2D: cropping,
     layers.ReLU: slope,
     layers.LeakyReLU: slope,
     layers.Activation: activation,

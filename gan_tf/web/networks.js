@@ -409,6 +409,34 @@ class Average {
   }
 }
 
+/** Leaves out the last rows and columns. */
+class Crop {
+  constructor(layer, shape) {
+    this.input = shape;
+    this.shape = layer.shape;
+  }
+
+  /** Copy the rows that are left from one array to another. */
+  copy(from, fromWidth, to, toWidth) {
+    const [height, width, channels] = this.shape;
+    for (let y = 0; y < height; y++) {
+      const start = y * fromWidth * channels;
+      to.set(from.subarray(start, start + width * channels), y * toWidth * channels);
+    }
+    return to;
+  }
+
+  forward(x) {
+    const [height, width, channels] = this.shape;
+    return this.copy(x, this.input[1], new Float64Array(height * width * channels), width);
+  }
+
+  backward(g) {
+    const [height, width, channels] = this.input;
+    return this.copy(g, this.shape[1], new Float64Array(height * width * channels), width);
+  }
+}
+
 /* ---- The network ---- */
 
 const LAYERS = {
@@ -421,6 +449,7 @@ const LAYERS = {
   convolution: Convolution,
   "convolution-transposed": Convolution,
   average: Average,
+  crop: Crop,
 };
 
 class Network {

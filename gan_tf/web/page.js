@@ -94,13 +94,16 @@ function measureSpeed(milliseconds) {
 
 /* ---- Pictures ---- */
 
-/** Grey levels (height * width * channels) of the run's pictures as ImageData. */
+/** The run's longer side in pixels. */
+const longerSide = () => Math.max(run.shape[0], run.shape[1]);
+
+/** Grey levels (height * width * channels) of the run's pictures as ImageData. A fourth channel is the opacity. */
 function imageData(pixels) {
   const [height, width, channels] = run.shape;
   const data = new ImageData(width, height);
   for (let i = 0; i < height * width; i++) {
     for (let c = 0; c < 3; c++) data.data[4 * i + c] = pixels[i * channels + (channels === 1 ? 0 : c)];
-    data.data[4 * i + 3] = 255;
+    data.data[4 * i + 3] = channels === 4 ? pixels[i * channels + 3] : 255;
   }
   return data;
 }
@@ -123,7 +126,7 @@ function save(name, blob) {
 }
 
 /** Below 64 pixels, you see each pixel that the network made. Larger pictures are shown smoothed. */
-const isSmooth = () => run.shape[1] >= 64;
+const isSmooth = () => longerSide() >= 64;
 
 /** Save a canvas as a PNG, each of its pixels `scale` times as wide and high. */
 function savePng(name, canvas, scale = 1) {
@@ -135,7 +138,7 @@ function savePng(name, canvas, scale = 1) {
 }
 
 /** By how much to enlarge one picture of the run, so that it is seen well outside of this page. */
-const enlargement = () => Math.max(1, Math.round(512 / run.shape[1]));
+const enlargement = () => Math.max(1, Math.round(512 / longerSide()));
 
 /** A name for a file, without what file systems dislike. */
 const fileName = (...parts) => `${[run.name, ...parts].join("-").replace(/[^\p{L}\p{N}._-]+/gu, "-")}`;

@@ -19,6 +19,7 @@ from gan_tf.run.folder import Run, telling_epochs
 
 GRIDS = 6  # Sample grids in the page. More would make it larger, and hardly tell more.
 QUALITY = 75  # Of the grids' JPEGs, in percent.
+KINDS = {1: "grey", 3: "in colour", 4: "in colour, with transparency"}  # By the number of channels.
 WATCHED = ("d_loss", "g_loss", "accuracy_real", "accuracy_fake", "spread")  # Columns that every verdict looks at.
 
 
@@ -30,8 +31,8 @@ def record(run: Run) -> dict[str, Any]:
     epochs = len(history.get("epoch", ()))
     return {
         "name": run.folder.resolve().name,
-        "about": f"It learned from {facts['data']['images']:,} images of {facts['data']['name']}: {height}x{width} "
-        f"pixels, {'grey' if channels == 1 else 'in colour'}.",
+        "about": f"It learned from {facts['data']['images']:,} images of {facts['data']['name']}: {width}x{height} "
+        f"pixels, {KINDS[channels]}.",
         "latents": config.latent_dim,
         "labels": list(facts["data"]["classes"]),
         "shares": list(facts["data"]["classes"].values()),

@@ -27,6 +27,8 @@ function openRun(index) {
   run = RUNS[index];
   machine.forgetAll();
   document.body.classList.toggle("smooth", isSmooth());
+  document.body.classList.toggle("transparent", run.shape[2] === 4);
+  document.body.style.setProperty("--aspect", run.shape[1] / run.shape[0]);
   $("run").value = index;
   $("name").textContent = run.name;
   $("about").textContent = run.about;

@@ -172,7 +172,7 @@ const Walk = {
 
   saveGif() {
     const [, width, channels] = run.shape;
-    const scale = Math.max(1, Math.floor(256 / width));
+    const scale = Math.max(1, Math.floor(256 / longerSide()));
     $("save-gif").disabled = true;
     machine.ask("gif", "gif", { inputs: this.round(16), width, channels, scale, hundredths: 6 }, (part) => {
       this.say(`Drawing the GIF: ${Math.round(100 * (part.share ?? 1))}%.`);
@@ -210,7 +210,9 @@ const Walk = {
       };
       this.say("Recording the film.");
       let frame = 0;
+      context.fillStyle = "#fff"; // behind transparent pictures
       const next = () => {
+        context.fillRect(0, 0, canvas.width, canvas.height);
         context.drawImage(pictures[Math.min(frame, pictures.length - 1)], 0, 0, canvas.width, canvas.height);
         if (frame++ <= pictures.length) setTimeout(next, 1000 / 30);
         else recorder.stop();

@@ -119,15 +119,23 @@ function* match({ picture, latents, mixtures, seed, generator }, reply) {
   reply({ done: true, ...best, pixels: toPixels(generator.forward(withLabels(best.latent, best.mixture))), share: 1 });
 }
 
+/** Transparent pixels on white: a GIF knows no half-transparent ones. */
+const onWhite = (pixels) =>
+  Uint8ClampedArray.from({ length: (pixels.length / 4) * 3 }, (_, i) => {
+    const pixel = 4 * Math.floor(i / 3);
+    return 255 + (pixels[pixel + 3] / 255) * (pixels[pixel + (i % 3)] - 255);
+  });
+
 /** The pictures of `inputs` as a GIF. */
 function* gif({ inputs, width, channels, scale, hundredths, generator }, reply) {
   const frames = [];
   for (const input of inputs) {
-    frames.push(toPixels(generator.forward(input)));
+    const pixels = toPixels(generator.forward(input));
+    frames.push(channels === 4 ? onWhite(pixels) : pixels);
     reply({ share: frames.length / inputs.length / 2 });
     yield;
   }
-  const encoder = encodeGif({ frames, width, channels, scale, hundredths });
+  const encoder = encodeGif({ frames, width, channels: Math.min(3, channels), scale, hundredths });
   let encoded = 0;
   let step = encoder.next();
   while (!step.done) {

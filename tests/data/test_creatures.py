@@ -232,10 +232,22 @@ def test_arguments_of_parameters_out_of_range(bad):
         parameters(**({"count": 1} | bad))
 
 
-@pytest.mark.parametrize("size", [0, 27, 513, 64.5])
+@pytest.mark.parametrize("size", [0, 7, 513, 64.5, (64, 513)])
 def test_sizes_out_of_range(size):
-    with pytest.raises(InputError, match=rf"draw: size is {size}, but it must be an integer from 28 to 512"):
+    with pytest.raises(InputError, match=r"draw: size is .*, but sides must be integers from 8 to 512"):
         draw(parameters(1), size)
+
+
+@pytest.mark.parametrize("height, width", [(64, 100), (100, 64)])
+def test_an_oblong_picture_has_the_square_one_at_its_bottom_in_the_middle(height, width):
+    params = parameters(40)
+    pictures = draw(params, (height, width))
+    assert pictures.shape == (40, height, width, 3)
+    left = (width - 64) // 2
+    np.testing.assert_array_equal(pictures[:, height - 64 :, left : left + 64], draw(params, 64))
+    # Beside it there is background only, without ink.
+    beside = pictures[:, :, :left] if left else pictures[:, : height - 64 - 12]
+    assert beside.min() > 100
 
 
 @pytest.mark.parametrize(
@@ -244,6 +256,24 @@ def test_sizes_out_of_range(size):
 def test_draw_rejects_other_arrays(params):
     with pytest.raises(InputError, match="not creatures; pass an array from parameters"):
         draw(params, 28)
+
+
+@pytest.mark.parametrize("size", [64, (40, 96)])
+def test_a_transparent_creature_is_the_opaque_one_without_its_background(size):
+    params = parameters(60)
+    plain, pictures = (draw(params, size, alpha).astype(int) for alpha in (False, True))
+    assert pictures.shape == (*plain.shape[:3], 4)
+    opacity = pictures[..., 3]
+    np.testing.assert_allclose(pictures[opacity == 255][:, :3], plain[opacity == 255], atol=1)
+    assert (pictures[opacity == 0][:, :3] == 255).all()
+    assert (opacity[:, 0, [0, -1]] == 0).all() and 0.15 < np.mean(opacity == 255) < 0.7
+    assert np.mean((opacity > 0) & (opacity < 255)) > 0.01  # Edges are smooth.
+
+
+def test_a_data_set_of_transparent_creatures(few):
+    images = load_creatures(dataclasses.replace(few, image_size="40x24", alpha=True))
+    np.testing.assert_array_equal(images.images[:], draw(parameters(60), (24, 40), alpha=True))
+    assert images.fingerprint != load_creatures(dataclasses.replace(few, image_size="40x24")).fingerprint
 
 
 def test_draw_of_no_creatures():

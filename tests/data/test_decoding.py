@@ -9,7 +9,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from gan_tf.common.errors import InputError
 from gan_tf.config import Config
-from gan_tf.data.decoding import Failed, attempt, map_in_order, parse_colour, pillow_warnings, read_square
+from gan_tf.data.decoding import Failed, attempt, map_in_order, parse_colour, pillow_warnings, read_picture
 
 RED, GREEN, BLUE, TEAL = (250, 10, 20), (10, 240, 30), (20, 30, 230), (0, 128, 128)
 
@@ -34,7 +34,7 @@ def config():
 )
 def test_formats(tmp_path, config, name, options):
     Image.new("RGB", (40, 30), RED).save(tmp_path / name, **options)
-    square = read_square(tmp_path / name, 3, config)
+    square = read_picture(tmp_path / name, 3, config)
     assert square.shape == (28, 28, 3) and square.dtype == np.uint8
     np.testing.assert_allclose(square.astype(int), np.broadcast_to(RED, (28, 28, 3)), atol=2)
 
@@ -43,15 +43,15 @@ def test_formats(tmp_path, config, name, options):
 def test_an_animation_gives_its_first_frame(tmp_path, config, kind, options):
     first, second = (Image.new("RGB", (28, 28), colour) for colour in (RED, BLUE))
     first.save(tmp_path / f"a.{kind}", save_all=True, append_images=[second], **options)
-    assert read_square(tmp_path / f"a.{kind}", 3, config)[5, 5].tolist() == list(RED)
+    assert read_picture(tmp_path / f"a.{kind}", 3, config)[5, 5].tolist() == list(RED)
 
 
 def test_the_content_decides_the_format_and_not_the_suffix(tmp_path, config):
     Image.new("RGB", (9, 9), RED).save(tmp_path / "png.jpg", "PNG")
-    assert read_square(tmp_path / "png.jpg", 3, config)[5, 5].tolist() == list(RED)
+    assert read_picture(tmp_path / "png.jpg", 3, config)[5, 5].tolist() == list(RED)
     Image.new("RGB", (9, 9), RED).save(tmp_path / "ppm.png", "PPM")  # Not among the formats that may be opened.
     with pytest.raises(UnidentifiedImageError):
-        read_square(tmp_path / "ppm.png", 3, config)
+        read_picture(tmp_path / "ppm.png", 3, config)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_the_content_decides_the_format_and_not_the_suffix(tmp_path, config):
 )
 def test_colour_modes(tmp_path, config, mode, name):
     Image.new("RGB", (40, 30), TEAL).convert(mode).save(tmp_path / name)
-    np.testing.assert_allclose(read_square(tmp_path / name, 3, config)[5, 5].astype(int), TEAL, atol=3)
+    np.testing.assert_allclose(read_picture(tmp_path / name, 3, config)[5, 5].astype(int), TEAL, atol=3)
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "I;16", "I", "F"])
@@ -69,7 +69,7 @@ def test_grey_modes(tmp_path, config, mode, channels):
     picture = Image.new(mode, (28, 28), white)
     picture.paste(0 if mode != "LA" else (0, 255), (0, 0, 14, 28))
     picture.save(tmp_path / "a.tif")
-    square = read_square(tmp_path / "a.tif", channels, config)
+    square = read_picture(tmp_path / "a.tif", channels, config)
     assert square.shape == (28, 28, channels)
     assert square[14, 3].tolist() == [0] * channels and square[14, 24].tolist() == [255] * channels
 
@@ -88,7 +88,7 @@ def test_deep_pixels_are_scaled_to_8_bits_without_clipping(tmp_path, config, nam
     values = np.linspace(0, white, 28 * 28, dtype=np.float32).reshape(28, 28).astype(dtype)
     Image.fromarray(values).save(tmp_path / name)
     expected = np.round(values.astype(np.float32) * (255 / white))
-    np.testing.assert_array_equal(read_square(tmp_path / name, 1, config)[..., 0], expected)
+    np.testing.assert_array_equal(read_picture(tmp_path / name, 1, config)[..., 0], expected)
 
 
 @pytest.mark.parametrize("worst, dtype", [(300.0, "f4"), (-0.5, "f4"), (np.nan, "f4"), (70000, "i4"), (-1, "i4")])
@@ -96,7 +96,7 @@ def test_pixels_of_unknown_range_are_refused(tmp_path, config, worst, dtype):
     values = np.full((28, 28), 1, dtype)
     values[3, 4] = worst
     Image.fromarray(values).save(tmp_path / "a.tif")
-    result = attempt(read_square, tmp_path / "a.tif", 1, config)
+    result = attempt(read_picture, tmp_path / "a.tif", 1, config)
     assert isinstance(result, Failed) and result.reason.startswith("its values range from ")
 
 
@@ -104,10 +104,10 @@ def test_transparent_areas_show_the_background(tmp_path, config):
     on_teal = dataclasses.replace(config, background="teal")
     Image.new("RGBA", (28, 28), (*RED, 128)).save(tmp_path / "half.png")
     half = [round((a * 128 + b * 127) / 255) for a, b in zip(RED, TEAL, strict=True)]
-    np.testing.assert_allclose(read_square(tmp_path / "half.png", 3, on_teal)[5, 5], half, atol=1)
+    np.testing.assert_allclose(read_picture(tmp_path / "half.png", 3, on_teal)[5, 5], half, atol=1)
     Image.new("LA", (28, 28), (200, 0)).save(tmp_path / "la.png")
-    assert read_square(tmp_path / "la.png", 3, on_teal)[5, 5].tolist() == list(TEAL)
-    assert read_square(tmp_path / "la.png", 1, config)[5, 5].tolist() == [255]
+    assert read_picture(tmp_path / "la.png", 3, on_teal)[5, 5].tolist() == list(TEAL)
+    assert read_picture(tmp_path / "la.png", 1, config)[5, 5].tolist() == [255]
     palette = Image.new("P", (28, 28), 1)
     palette.putpalette([*RED, *BLUE, *GREEN])
     palette.paste(2, (0, 0, 14, 28))
@@ -116,10 +116,39 @@ def test_transparent_areas_show_the_background(tmp_path, config):
     palette.save(tmp_path / "table.png", transparency=bytes([255, 0, 255]))  # Pillow warns about these.
     for name in ("index.png", "index.gif", "table.png"):
         with pillow_warnings():
-            square = read_square(tmp_path / name, 3, on_teal)
+            square = read_picture(tmp_path / name, 3, on_teal)
         assert square[5, 24].tolist() == list(TEAL) and square[5, 3].tolist() == list(GREEN)
     Image.new("L", (28, 28), 90).save(tmp_path / "key.png", transparency=90)
-    assert read_square(tmp_path / "key.png", 3, on_teal)[5, 5].tolist() == list(TEAL)
+    assert read_picture(tmp_path / "key.png", 3, on_teal)[5, 5].tolist() == list(TEAL)
+
+
+def test_transparency_is_kept_as_a_fourth_channel(tmp_path, config):
+    config = dataclasses.replace(config, alpha=True, background="teal")
+    picture = Image.new("RGBA", (28, 28), (*RED, 255))
+    picture.paste((*BLUE, 128), (0, 0, 14, 14))
+    picture.paste((*GREEN, 0), (14, 14, 28, 28))
+    picture.save(tmp_path / "a.png")
+    pixels = read_picture(tmp_path / "a.png", 4, config)
+    assert pixels.shape == (28, 28, 4) and pixels.dtype == np.uint8
+    assert pixels[5, 24].tolist() == [*RED, 255]
+    np.testing.assert_allclose(pixels[5, 5].astype(int), [*BLUE, 128], atol=1)
+    assert pixels[24, 24].tolist() == [*TEAL, 0]  # Nobody sees its green.
+    Image.new("RGB", (28, 28), RED).save(tmp_path / "opaque.png")
+    assert (read_picture(tmp_path / "opaque.png", 4, config) == (*RED, 255)).all()
+    Image.new("LA", (28, 14), (90, 200)).save(tmp_path / "grey.png")
+    padded = read_picture(tmp_path / "grey.png", 4, dataclasses.replace(config, fit="pad"))
+    np.testing.assert_allclose(padded[14, 14].astype(int), [90, 90, 90, 200], atol=1)
+    assert padded[1, 14].tolist() == padded[26, 14].tolist() == [*TEAL, 0]
+
+
+def test_invisible_colours_do_not_bleed_into_transparent_edges(tmp_path, config):
+    pixels = np.zeros((280, 280, 4), np.uint8)  # Transparent black on the left,
+    pixels[:, 145:] = 240, 200, 40, 255  # and opaque yellow on the right.
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    small = read_picture(tmp_path / "a.png", 4, dataclasses.replace(config, alpha=True)).astype(int)
+    assert {0, 255} < {*small[..., 3].ravel().tolist()}  # There are pixels between.
+    error = small[small[..., 3] > 16][:, :3] - (240, 200, 40)
+    assert error.min() > -10 and error.max() < 25  # Bicubic filters overshoot a little.
 
 
 def test_invisible_colours_do_not_bleed_into_edges(tmp_path, config):
@@ -127,7 +156,7 @@ def test_invisible_colours_do_not_bleed_into_edges(tmp_path, config):
     pixels = np.zeros((280, 280, 4), np.uint8)
     pixels[..., 0], pixels[:, 145:] = 255, (255, 255, 255, 255)
     Image.fromarray(pixels).save(tmp_path / "a.png")
-    assert read_square(tmp_path / "a.png", 3, config).min() == 255
+    assert read_picture(tmp_path / "a.png", 3, config).min() == 255
 
 
 @pytest.mark.parametrize("name, orientation", [*(("a.jpg", n) for n in range(1, 9)), ("a.png", 6), ("a.tif", 6)])
@@ -137,7 +166,7 @@ def test_exif_orientation(tmp_path, config, name, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     picture.save(tmp_path / name, exif=exif, **({"quality": 100, "subsampling": 0} if name == "a.jpg" else {}))
-    square = read_square(tmp_path / name, 3, config).astype(int)
+    square = read_picture(tmp_path / name, 3, config).astype(int)
     corners = [square[y, x] for y, x in ((3, 3), (3, 24), (24, 24), (24, 3))]
     # Orientations 1 to 4 put the first pixel top left, top right, bottom right and bottom left. 5 to 8 do the same,
     # with rows and columns swapped.
@@ -155,7 +184,7 @@ def test_the_three_fits(tmp_path, config, wide):
 
     def middle_lines(fit):
         """The middle lines of pixels along the picture's long side and across it."""
-        square = read_square(tmp_path / "a.png", 3, dataclasses.replace(config, fit=fit, background="#008080"))
+        square = read_picture(tmp_path / "a.png", 3, dataclasses.replace(config, fit=fit, background="#008080"))
         assert square.shape == (28, 28, 3)
         return (square[14], square[:, 14]) if wide else (square[:, 14], square[14])
 
@@ -169,9 +198,38 @@ def test_the_three_fits(tmp_path, config, wide):
     assert green[10:18].all() and (across[~green][[0, -1]] == TEAL).all() and 18 <= np.sum(across == TEAL) / 3 <= 20
 
 
+@pytest.mark.parametrize("size, red, blue", [("48x24", (12, 0), (12, 47)), ("24x48", (0, 12), (47, 12))])
+def test_the_three_fits_of_an_oblong_size(tmp_path, config, size, red, blue):
+    """A red, a green and a blue square side by side or below each other: all three fit by stretching only."""
+    config = dataclasses.replace(config, image_size=size, background="#008080")
+    picture = Image.new("RGB", (72, 24) if config.sides == (24, 48) else (24, 72), GREEN)
+    picture.paste(RED, (0, 0, 24, 24))
+    picture.paste(BLUE, (picture.width - 24, picture.height - 24, picture.width, picture.height))
+    picture.save(tmp_path / "a.png")
+    cropped, stretched, padded = (
+        read_picture(tmp_path / "a.png", 3, dataclasses.replace(config, fit=fit)) for fit in ("crop", "stretch", "pad")
+    )
+    for pixels in (cropped, stretched, padded):
+        assert pixels.shape == (*config.sides, 3)
+        assert [*map(tuple, (pixels[red], pixels[blue]))] == [RED, BLUE]
+    reds = [np.mean(pixels[..., 0] > 128) for pixels in (cropped, stretched, padded)]
+    assert reds == pytest.approx([1 / 4, 1 / 3, 2 / 9], abs=0.01)
+    assert np.mean(np.all(padded == TEAL, axis=2)) == pytest.approx(1 / 3)
+
+
+def test_a_photograph_on_its_side_is_decoded_as_large_as_its_size_needs(tmp_path, config):
+    stripes = (np.arange(400) // 4 % 2 * 255).astype(np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # Its rows become columns.
+    Image.fromarray(np.tile(stripes[:, None], (1, 3200))).save(tmp_path / "a.jpg", exif=exif, quality=100)
+    pixels = read_picture(tmp_path / "a.jpg", 1, dataclasses.replace(config, image_size="400x16"))
+    # Decoded at a quarter of its size, which is enough for pictures that stand upright, it would be all grey.
+    assert pixels.shape == (16, 400, 1) and np.abs(pixels[8, ::-1, 0].astype(int) - stripes).mean() < 20
+
+
 def test_grey_pictures_are_padded_with_grey(tmp_path, config):
     Image.new("L", (28, 14), 9).save(tmp_path / "a.png")
-    square = read_square(tmp_path / "a.png", 1, dataclasses.replace(config, fit="pad", background="#808080"))
+    square = read_picture(tmp_path / "a.png", 1, dataclasses.replace(config, fit="pad", background="#808080"))
     assert square[1, 5, 0] == 128 and square[14, 5, 0] == 9
 
 
@@ -179,7 +237,7 @@ def test_grey_pictures_are_padded_with_grey(tmp_path, config):
 def test_extreme_shapes(tmp_path, config, fit):
     for size in ((1, 2000), (2000, 1), (1, 1), (3, 5)):
         Image.new("RGB", size, RED).save(tmp_path / "a.png")
-        square = read_square(tmp_path / "a.png", 3, dataclasses.replace(config, fit=fit))
+        square = read_picture(tmp_path / "a.png", 3, dataclasses.replace(config, fit=fit))
         assert square.shape == (28, 28, 3) and (square == RED).all(axis=-1).any()
 
 
@@ -188,7 +246,7 @@ def test_extreme_shapes(tmp_path, config, fit):
 def test_shrinking_antialiases(tmp_path, config, name, fit):
     board = (np.indices((300, 300)).sum(axis=0) % 2 * 255).astype(np.uint8)
     Image.fromarray(board).save(tmp_path / name, **({"quality": 100} if name == "a.jpg" else {}))
-    square = read_square(tmp_path / name, 1, dataclasses.replace(config, fit=fit))
+    square = read_picture(tmp_path / name, 1, dataclasses.replace(config, fit=fit))
     np.testing.assert_allclose(square[2:-2, 2:-2].astype(int), 127.5, atol=4)
 
 
@@ -196,7 +254,7 @@ def test_shrinking_antialiases(tmp_path, config, name, fit):
 def test_enlarging_is_smooth(tmp_path, config, fit):
     ramp = np.tile(np.array([0, 85, 170, 255], np.uint8), (4, 1))
     Image.fromarray(ramp).save(tmp_path / "a.png")
-    row = read_square(tmp_path / "a.png", 1, dataclasses.replace(config, fit=fit))[14, :, 0].astype(int)
+    row = read_picture(tmp_path / "a.png", 1, dataclasses.replace(config, fit=fit))[14, :, 0].astype(int)
     assert (np.diff(row) >= 0).all() and np.diff(row).max() < 30 and row[0] < 10 and row[-1] > 245
 
 
@@ -206,7 +264,7 @@ def test_fast_jpeg_decoding_is_as_good_as_full_decoding(tmp_path, config):
     Image.fromarray(pixels).save(tmp_path / "a.jpg", quality=95)
     with Image.open(tmp_path / "a.jpg") as picture:
         expected = np.asarray(ImageOps.fit(picture, (28, 28), Image.Resampling.BICUBIC), int)
-    np.testing.assert_allclose(read_square(tmp_path / "a.jpg", 1, config)[..., 0], expected, atol=4)
+    np.testing.assert_allclose(read_picture(tmp_path / "a.jpg", 1, config)[..., 0], expected, atol=4)
 
 
 @pytest.mark.parametrize("background", ["no-colour", "#12345", ""])

@@ -17,7 +17,7 @@ from gan_tf.common.errors import InputError
 from gan_tf.common.files import cache_folder
 from gan_tf.config import Config
 from gan_tf.data import folder
-from gan_tf.data.decoding import read_square
+from gan_tf.data.decoding import read_picture
 from gan_tf.data.folder import load_folder
 
 RED, GREEN, BLUE, TEAL = (250, 10, 20), (10, 240, 30), (20, 30, 230), (0, 128, 128)
@@ -70,6 +70,27 @@ def test_one_channel_only_if_all_pictures_are_grey(pics, config):
     draw(pics / "f.png", RED)
     images = load_folder(pics, config)
     assert images.shape == (28, 28, 3) and images.images[5, 3, 3].tolist() == list(RED)
+
+
+def test_transparency_is_learned_if_a_picture_has_some(pics, config):
+    config = dataclasses.replace(config, alpha=True)
+    draw(pics / "a.png", RED)
+    draw(pics / "b.jpg", mode="L")
+    with pytest.raises(InputError, match=r"--alpha learns transparency, but all pictures in .*pics are opaque: leave"):
+        load_folder(pics, config)
+    assert cache_contents() == []
+    Image.new("RGBA", (9, 9), (*BLUE, 100)).save(pics / "c.png")
+    images = load_folder(pics, config)
+    assert images.shape == (28, 28, 4) and images.images[:, 5, 5, 3].tolist() == [255, 255, 100]
+    assert images.images[0, 5, 5].tolist() == [*RED, 255]
+    assert load_folder(pics, dataclasses.replace(config, alpha=False)).shape == (28, 28, 3)  # Another entry.
+    assert load_folder(pics, config).shape == (28, 28, 4)
+
+
+def test_pictures_get_the_proportions_of_the_size(pics, config):
+    for name in "ab":
+        draw(pics / f"{name}.png", size=(50, 40))
+    assert load_folder(pics, dataclasses.replace(config, image_size="48x24")).shape == (24, 48, 3)
 
 
 def test_labels_are_the_top_level_subfolders(pics, config):
@@ -239,7 +260,7 @@ def test_odd_metadata_is_ignored(pics, config, capsys):
     draw(pics / "a.jpg", RED, quality=100, exif=b"Exif\0\0II*\0\x08\0\0\0\x05\0")  # Announces five entries, has none.
     draw(pics / "b.jpg", BLUE)
     with pytest.warns(UserWarning, match="Corrupt EXIF"):
-        read_square(pics / "a.jpg", 3, config)
+        read_picture(pics / "a.jpg", 3, config)
     images = load_folder(pics, config)
     assert len(images) == 2 and images.skipped == () and capsys.readouterr().err == ""
 
@@ -432,9 +453,9 @@ def test_ctrl_c_leaves_no_cache_entry(some, config, monkeypatch):
         calls.append(arguments)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return read_square(*arguments)
+        return read_picture(*arguments)
 
-    monkeypatch.setattr(folder, "read_square", stopped)
+    monkeypatch.setattr(folder, "read_picture", stopped)
     with pytest.raises(KeyboardInterrupt):
         load_folder(some, config)
     assert cache_contents() == []

@@ -42,11 +42,11 @@ def test_digits_are_those_of_scikit_learn_enlarged_and_centred():
 def test_resize_matches_pillow_and_antialiases():
     images = arrays()["x_train"][..., None]
     expected = Image.fromarray(images[7, ..., 0]).resize((64, 64), Image.Resampling.BICUBIC)
-    np.testing.assert_array_equal(resize(images, 64)[7, ..., 0], expected)
+    np.testing.assert_array_equal(resize(images, Config(image_size=64))[7, ..., 0], expected)
     stripes = np.zeros((2, 28, 28, 1), np.uint8)
     stripes[:, :, ::2] = 255
-    inner = resize(stripes, 14)[:, 2:-2, 2:-2]
-    assert inner.shape == (2, 10, 10, 1) and 110 < inner.min() <= inner.max() < 145
+    inner = resize(stripes, Config(image_size=16))[:, 2:-2, 2:-2]
+    assert inner.shape == (2, 12, 12, 1) and 110 < inner.min() <= inner.max() < 145
 
 
 @pytest.mark.parametrize("wanted, labels", [("5", {5}), (("3", "8"), {3, 8}), ((), set(range(10)))])
@@ -57,8 +57,12 @@ def test_labels_and_size_of_the_config(npz, wanted, labels):
     np.testing.assert_array_equal(dataset.images[..., 0], expected)
     assert set(dataset.labels) == labels and dataset.label_names == DIGITS and dataset.source == str(npz)
     larger = load_grey("mnist", DIGITS, [npz], read_npz, Config(dataset="mnist", label=wanted, image_size=32))
-    np.testing.assert_array_equal(larger.images, resize(dataset.images, 32))
+    np.testing.assert_array_equal(larger.images, resize(dataset.images, Config(image_size=32)))
     assert larger.fingerprint != dataset.fingerprint
+    padded = Config(dataset="mnist", label=wanted, image_size="40x28", fit="pad", background="black")
+    oblong = load_grey("mnist", DIGITS, [npz], read_npz, padded).images
+    np.testing.assert_array_equal(oblong[:, :, 6:34], dataset.images)
+    assert oblong.shape[1:] == (28, 40, 1) and not oblong[:, :, :6].any() and not oblong[:, :, 34:].any()
 
 
 def flip_a_byte(path):

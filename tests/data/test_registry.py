@@ -73,6 +73,11 @@ def test_embedded_sets_and_their_labels(tmp_path):
     assert len(load(Config(dataset="creatures"))) == DATASETS["creatures"].images
 
 
+def test_a_grey_set_has_no_transparency():
+    with pytest.raises(InputError, match=r"^--alpha learns transparency, but mnist is grey and opaque: leave --alpha"):
+        load(Config(dataset="mnist", alpha=True))
+
+
 def test_the_data_folder_is_the_option_then_the_environment_then_data(folder, monkeypatch, tmp_path):
     for name in ("environment", "data"):
         (tmp_path / name).mkdir()

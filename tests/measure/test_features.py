@@ -141,6 +141,17 @@ def test_a_creature_reader_recognises_species_and_hue(tmp_path):
     assert np.mean(read["species"] == known["species"]) > 0.5
 
 
+def test_a_creature_reader_of_another_shape_has_a_network_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(features, "STEPS", 2)
+    reader = creature_reader((24, 40), tmp_path, count=100, alpha=True)
+    assert reader.network.input_shape == (None, 24, 40, 4)
+    assert [path.name for path in tmp_path.iterdir()] == [f"features-{features.FORMAT}-creatures-40x24-alpha.keras"]
+    drawn = creatures.draw(creatures.parameters(5), (24, 40), alpha=True)
+    hidden = drawn.copy()
+    hidden[drawn[..., 3] == 0, :3] = 0
+    np.testing.assert_array_equal(reader(drawn), reader(hidden))
+
+
 def test_the_classes_of_creatures():
     known = creatures.parameters(3000)
     found = creature_classes(known)
@@ -163,9 +174,37 @@ def test_shifts_and_rotations_keep_the_content():
             (y, x) for y in range(9) for x in range(9) if (before[4:36, 4:36] == after[y : y + 32, x : x + 32]).all()
         ]
         assert len(places) == 1
-    views, labels = rotate(np.repeat(images[:1], 200, axis=0), np.random.default_rng(2))
+    views, labels = rotate(np.repeat(images[:1], 200, axis=0), 4, np.random.default_rng(2))
     assert views.shape == (200, 40, 40, 3) and views.min() >= 0 and views.max() <= 255
     assert set(labels["rotation"]) == {0, 1, 2, 3}
+
+
+def test_features_see_a_transparent_image_on_white(tmp_path, monkeypatch):
+    monkeypatch.setattr(features, "STEPS", 20)
+    opacity = arrows(60).images
+    images = np.concatenate([np.full((60, 28, 28, 3), 255, np.uint8), opacity], axis=-1)
+    images[:, ::2, ::2, :3] = 90
+    dataset = dataclasses.replace(arrows(60), images=images)
+    found = rotation_network(dataset, tmp_path)
+    hidden = images.copy()
+    hidden[opacity[..., 0] == 0, :3] = 7
+    np.testing.assert_array_equal(found(hidden), found(images))
+    assert np.abs(found(images) - found(images[::-1])).max() > 0.01
+    unit = images.astype(np.float32) / 127.5 - 1
+    np.testing.assert_allclose(tf.function(found.embed)(unit), found(images), atol=1e-2)
+    views, _ = rotate(images, 4, np.random.default_rng(0))
+    assert {*np.unique(views[..., 3])} == {*np.unique(opacity)}  # Colours change, opacity does not.
+
+
+def test_oblong_images_are_turned_upside_down_only(tmp_path, monkeypatch):
+    monkeypatch.setattr(features, "STEPS", 150)
+    images = arrows()
+    wide = np.concatenate([images.images, images.images[::-1]], axis=2)
+    views, labels = rotate(wide[:50], 2, np.random.default_rng(2))
+    assert views.shape == (50, *wide.shape[1:]) and set(labels["rotation"]) == {0, 1}
+    found = rotation_network(dataclasses.replace(images, images=wide, sha256=""), tmp_path)
+    assert found.chance["rotation"] == 0.5 and found.accuracy["rotation"] > 0.8
+    assert found(wide[:3]).shape == (3, 64)
 
 
 def test_inception_comes_from_keras_and_a_failed_download_is_one_sentence(monkeypatch):

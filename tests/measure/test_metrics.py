@@ -7,6 +7,7 @@ import scipy.linalg
 import scipy.ndimage
 import scipy.stats
 import sklearn.metrics
+from PIL import Image
 
 from gan_tf.measure import metrics
 from gan_tf.measure.metrics import (
@@ -314,6 +315,34 @@ def test_a_grid_is_seen_at_its_period_and_at_no_other(period, pattern, shifted):
         fake += 6 * pattern(y, x)[..., None] - 3
     found = metrics.grid_excess(metrics.grid_spectrum(real), metrics.grid_spectrum(np.clip(fake, 0, 255)))
     assert found[period] > 2.5 and found[6 - period] < 1.5
+
+
+def test_a_transparent_image_is_measured_as_it_is_seen():
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (6, 32, 32, 4), np.uint8)
+    images[:, :16, :, 3], images[:, 16:20, :, 3] = 0, 255
+    seen = metrics.as_seen(images)
+    for one, ours in zip(images, seen, strict=True):
+        white = Image.new("RGBA", (32, 32), "white")
+        theirs = np.asarray(Image.alpha_composite(white, Image.fromarray(one)))[..., :3].astype(int)
+        np.testing.assert_allclose(ours[..., :3], theirs, atol=1)
+    np.testing.assert_array_equal(seen[..., 3], images[..., 3])
+    other = images.copy()
+    other[:, :16, :, :3] = random.integers(0, 256, (6, 16, 32, 3), np.uint8)  # Nobody sees this.
+    measures = (thumbnails, copy_descriptors, metrics.grid_spectrum, lambda x: pyramid_patches(x, 4)[32])
+    for measure in measures:
+        np.testing.assert_array_equal(measure(other), measure(images))
+    clear = images.copy()
+    clear[..., 3] = 0
+    for measure in measures:
+        assert not np.allclose(measure(clear), measure(images))
+
+
+def test_images_too_small_to_tell_a_grid_have_no_excess():
+    spectra = [metrics.grid_spectrum(smooth(side=8, seed=seed)) for seed in (1, 2)]
+    assert metrics.grid_excess(*spectra) == {}
+    wide = [np.concatenate([smooth(side=16, seed=seed), smooth(side=16, seed=seed + 2)], axis=2) for seed in (1, 2)]
+    assert {*metrics.grid_excess(*map(metrics.grid_spectrum, wide))} == {2, 4}
 
 
 def test_without_a_grid_the_excess_is_about_one_whatever_the_images():

@@ -266,7 +266,7 @@ def test_a_table_names_the_floor_and_the_copies():
     assert lines[2:] == [
         "| Frechet distance | 2.0 ± 0.1 | 0.5000 ± 0.0000 | low |",
         "| times its floor | 4.0 ± 0.3 | 1.0000 ± 0.0000 | 1 |",
-        "| 7x7 patches at 64x64 | 6.0 ± 0.1 | 3.0 ± 0.1 | low |",
+        "| 7x7 patches at height 64 | 6.0 ± 0.1 | 3.0 ± 0.1 | low |",
         "| copying | 0.45 ± 0.07 | 1.0 ± 0.1 | about 1 |",
         "| classified as what was asked for | 50.0% | 98.0% | high |",
         "| copies of training images? | copies | no | no |",

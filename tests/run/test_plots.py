@@ -24,7 +24,19 @@ def test_a_grid_is_nearly_square_and_enlarges_small_images():
     assert plots.grid(numbered(4, side=64, channels=3)).shape == (2 * 66 + 2, 2 * 66 + 2, 3)
 
 
-@pytest.mark.parametrize("channels", [1, 3])
+def test_transparent_images_lie_on_a_checkerboard():
+    images = np.zeros((3, 16, 8, 4), np.uint8)
+    images[..., :3], images[0, ..., 3], images[1, ..., 3] = (250, 10, 20), 255, 51
+    picture = plots.grid(images, columns=3, scale=2, gap=1)
+    assert picture.shape == (34, 3 * 17 + 1, 3) and (picture[0] == 255).all()
+    opaque, faint, clear = (picture[1:33, 1 + 17 * i : 17 + 17 * i].astype(int) for i in range(3))
+    assert (opaque == (250, 10, 20)).all()
+    fields = (np.indices((32, 16)) // 4).sum(axis=0) % 2
+    np.testing.assert_array_equal(clear, np.where(fields, 204, 255)[..., None].repeat(3, axis=2))
+    np.testing.assert_allclose(faint, 0.8 * clear + 0.2 * np.array([250, 10, 20]), atol=0.51)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
 def test_a_png_is_lossless(tmp_path, channels):
     picture = np.random.default_rng(0).integers(0, 256, (5, 7, channels), np.uint8)
     plots.save_png(tmp_path / "a.png", picture)

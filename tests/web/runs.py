@@ -28,15 +28,15 @@ def shake(model: keras.Model, seed: int) -> None:
 
 
 def make_run(
-    folder: Path, size: int = 28, channels: int = 1, labels: tuple[str, ...] = (), seed: int = 0, **options
+    folder: Path, size: int | str = 28, channels: int = 1, labels: tuple[str, ...] = (), seed: int = 0, **options
 ) -> Run:
     """A run's folder with both models. `options` are those of Config."""
     options = {"latent_dim": LATENTS, "width": 16, "conditional": bool(labels), **options}
     config = Config(dataset="squares", image_size=size, **options)
-    pixels = np.random.default_rng(seed).integers(0, 256, (12, size, size, channels), np.uint8)
+    shape = (*config.sides, channels)
+    pixels = np.random.default_rng(seed).integers(0, 256, (12, *shape), np.uint8)
     numbers = np.arange(12) % len(labels) if labels else None
     run = Run.create(folder, config, ImageDataset("squares", pixels, numbers, "tests", labels), None)
-    shape = (size, size, channels)
     generator = make_generator(shape, config.latent_dim, config.width, config.precision, len(labels), seed)
     discriminator = make_discriminator(shape, config.width, config.minibatch_std, False, "float32", len(labels), seed)
     for path, model in ((run.generator_keras, generator), (run.discriminator_keras, discriminator)):

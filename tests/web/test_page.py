@@ -15,7 +15,7 @@ pytestmark = NEEDS_BROWSER
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 SOURCES = ROOT / "gan_tf" / "web"
-SIZES = (28, 32, 64, 96, 128)
+SIZES = (28, 32, 64, 96, 128, "24x40", "104x72")  # The last ones are oblong, and the very last drops odd rows.
 HOSTILE = "<img src=x onerror=alert(1)>"
 
 
@@ -28,6 +28,7 @@ def models(tmp_path_factory) -> dict[str, dict]:
     the same input with the weights as the page has them."""
     import tensorflow as tf
 
+    from gan_tf.config import parse_size
     from gan_tf.web.layers import encode, rounded
     from tests.web.runs import LATENTS, make_run
 
@@ -35,11 +36,12 @@ def models(tmp_path_factory) -> dict[str, dict]:
     for size in SIZES:
         for channels, labels in ((1, ()), (1, ("a", "b", "c")), (3, ()), (3, ("a", "b"))):
             name = f"{size} {'grey' if channels == 1 else 'colour'}{' conditional' if labels else ''}"
-            run = make_run(folder / name, size, channels, labels, seed=size + channels)
+            side = sum(parse_size(size)) // 2
+            run = make_run(folder / name, size, channels, labels, seed=side + channels)
             generator, discriminator = run.load_generator(), run.load_discriminator()
             generator.set_weights(rounded(generator))
             discriminator.set_weights(rounded(discriminator))
-            latent = np.random.default_rng(size).standard_normal((1, LATENTS)).astype(np.float32)
+            latent = np.random.default_rng(side).standard_normal((1, LATENTS)).astype(np.float32)
             inputs = tf.constant(
                 np.append(latent, np.eye(max(1, len(labels)))[-1:, : len(labels)], axis=1).astype(np.float32)
             )
@@ -223,6 +225,96 @@ def test_a_seed_draws_what_the_command_draws(open_page, name, label):
     for i, image in enumerate(wanted):
         found = pixels_of(page, f"#grid .tile:nth-child({i + 1}) canvas")
         assert np.max(np.abs(found - image)) <= 1
+
+
+@pytest.fixture(scope="module")
+def oblong(tmp_path_factory) -> tuple[Path, np.ndarray, np.ndarray]:
+    """A page of a grey run of 24x40 pixels and a transparent one of 48x32, and what Keras draws of the first seed."""
+    from gan_tf.generate import Request
+    from gan_tf.web.build import make_page
+    from tests.web.runs import make_run
+
+    folder = tmp_path_factory.mktemp("oblong")
+    runs = [make_run(folder / "tall", "24x40", 1, seed=3), make_run(folder / "clear", "48x32", 4, seed=4)]
+    (folder / "page.html").write_text(make_page([run.folder for run in runs])[0], encoding="utf-8")
+    return folder / "page.html", *(next(Request(run.load_generator(), 3).images()).astype(int) for run in runs)
+
+
+def proportions(page, selector: str) -> float:
+    """Width over height, as it is shown."""
+    box = page.locator(selector).first.bounding_box()
+    return box["width"] / box["height"]
+
+
+def test_an_oblong_run_is_shown_in_its_proportions_and_draws_what_keras_draws(open_file, oblong):
+    file, wanted, _ = oblong
+    page = open_file(file, reduced_motion="reduce")
+    until(page, all_drawn("#grid"))
+    for i, image in enumerate(wanted):
+        found = pixels_of(page, f"#grid .tile:nth-child({i + 1}) canvas")
+        assert found.shape == (40, 24, 3) and np.max(np.abs(found - image)) <= 1
+    assert proportions(page, "#grid .tile") == pytest.approx(24 / 40, rel=0.03)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save as PNG").first.click()
+    assert download_picture(download).size == (7 * 26 + 2, 6 * 42 + 2)
+    page.locator("#tab-walk").click()
+    until(page, drawn(page, "#walk-picture"))
+    for selector in ("#map", "#walk-picture", "#stops .tile"):
+        assert proportions(page, selector) == pytest.approx(24 / 40, rel=0.03)
+    page.get_by_label("Two fakes").check()
+    assert proportions(page, "#map") == pytest.approx(9 * 24 / 40, rel=0.03)
+    with page.expect_download(timeout=60000) as download:
+        page.get_by_role("button", name="Save as GIF").click()
+    assert download_picture(download).size == (24 * 6, 40 * 6)
+    page.locator("#tab-directions").click()
+    until(page, drawn(page, "#turned"))
+    for selector in ("#turned", "#followers canvas", ".direction canvas"):
+        assert proportions(page, selector) == pytest.approx(24 / 40, rel=0.03)
+    page.locator("#tab-eye").click()
+    until(page, "Eye.light !== null")
+    settle(page)
+    picture = np.array(page.evaluate("[...Eye.picture()]")).reshape(40, 24, 1)
+    assert np.max(np.abs((picture + 1) * 127.5 - wanted[0])) <= 1.5
+    assert proportions(page, "#paper") == pytest.approx(24 / 40, rel=0.03)
+
+
+def test_a_transparent_run_is_transparent_on_the_page_and_in_what_is_saved(open_file, oblong):
+    file, _, wanted = oblong
+    page = open_file(file, "#tab=draw&run=1", reduced_motion="reduce")
+    until(page, all_drawn("#grid"))
+    settle(page)
+
+    def on_white(pixels):
+        return 255 + pixels[..., 3:] / 255 * (pixels[..., :3].astype(int) - 255)
+
+    assert wanted[..., 3].min() < 50 and wanted[..., 3].max() > 200
+    found = np.array(
+        page.evaluate("[...$('grid').firstChild.firstChild.getContext('2d').getImageData(0, 0, 48, 32).data]")
+    ).reshape(32, 48, 4)
+    # A canvas multiplies colours by their opacity, so those of nearly transparent pixels are less exact.
+    np.testing.assert_allclose(found[..., 3], wanted[0, ..., 3], atol=1)
+    np.testing.assert_allclose(on_white(found), on_white(wanted[0]), atol=2)
+    style = page.evaluate("getComputedStyle(document.querySelector('#grid .tile')).backgroundImage")
+    assert "conic-gradient" in style
+    assert not page.locator("#tab-eye").is_visible()
+    assert "with transparency" in page.locator("#about").text_content()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save as PNG").first.click()
+    sheet = np.asarray(download_picture(download))
+    assert sheet.shape[2] == 4 and (sheet[0, :, 3] == 0).all()
+    np.testing.assert_allclose(on_white(sheet[2:34, 2:50]), on_white(wanted[0]), atol=2)
+    page.locator("#tab-walk").click()
+    page.get_by_label("Two fakes").check()
+    until(page, all_drawn("#stops"))
+    with page.expect_download(timeout=60000) as download:
+        page.get_by_role("button", name="Save as GIF").click()
+    gif = download_picture(download)
+    assert gif.size == (48 * 5, 32 * 5)
+    stop = np.array(
+        page.evaluate("[...$('stops').firstChild.firstChild.getContext('2d').getImageData(0, 0, 48, 32).data]")
+    ).reshape(32, 48, 4)
+    first = np.asarray(gif.convert("RGB"))[2::5, 2::5].astype(int)
+    assert np.mean(np.abs(first - on_white(stop))) < 8
 
 
 def test_new_fakes_come_on_a_key_and_on_the_button(open_page):
