@@ -13,7 +13,8 @@ from gan_tf import load_pretrained
 from gan_tf.data import creatures, registry
 from gan_tf.data.grey import read_digits
 from gan_tf.gan import inputs_of_each_class, sample, with_labels
-from gan_tf.notebook import SMOKE, Exercise, Exercises, Prediction
+from gan_tf.measure import metrics
+from gan_tf.notebook import SMOKE, Exercise, Exercises, Prediction, quick
 
 
 def close_to_moons(moments) -> bool:
@@ -774,6 +775,139 @@ FACES = Exercises(
 )
 
 
+COPIED = 0.27  # The share of mirrored copies among the suspects of chapter 7.
+
+
+def with_mirrored_copies(train: np.ndarray, new: np.ndarray) -> np.ndarray:
+    """New pictures, COPIED of them replaced by mirrored training pictures, in random order."""
+    random = np.random.default_rng(7)
+    count = round(COPIED * len(new))
+    mirrored = train[random.permutation(len(train))[:count], :, ::-1]
+    return random.permutation(np.concatenate([mirrored, new[count:]]))
+
+
+def expected_gap(answer) -> bool:
+    """Whether answer(covariance, n) is the expected squared distance between the means of two samples of n."""
+    matrices = np.random.default_rng(0).standard_normal((3, 4, 4))
+    covariances = matrices @ matrices.transpose(0, 2, 1)
+    sizes = (10, 500, 5000)
+    return np.allclose(
+        [answer(c, n) for c, n in zip(covariances, sizes, strict=True)],
+        [2 * np.trace(c) / n for c, n in zip(covariances, sizes, strict=True)],
+    )
+
+
+def precise_and_alike(answer) -> bool:
+    """Whether answer(real) gives as many fakes with a precision of 1 and a recall near 0."""
+    for seed in range(2):
+        real = np.random.default_rng(seed).standard_normal((200, 16))
+        fake = np.asarray(answer(real))
+        found = metrics.prdc(real, fake)
+        if fake.shape != real.shape or found.precision < 1 or found.recall > 0.05:
+            return False
+    return True
+
+
+def sees_eyes(reader) -> bool:
+    """Whether, through a reader's features, creatures with the same eyes are clearly further from others than new ones."""
+    count = quick(1000, 80)
+    alike = creatures.parameters(count, seed=4)
+    alike["eye"] = creatures.EYES.index("happy")
+    known = [
+        *(creatures.parameters(count, seed=seed) for seed in (0, 100, 101, 102)),
+        alike,
+    ]
+    real, *new, same = (
+        reader.predict(creatures.draw(params, 64), batch_size=250, verbose=0)[
+            "features"
+        ]
+        for params in known
+    )
+    floor = max(metrics.frechet_distance(real, some) for some in new)
+    # Smoke mode trains too little to tell.
+    return SMOKE or metrics.frechet_distance(real, same) > 3 * floor
+
+
+MEASURING_GANS = Exercises(
+    predictions={
+        1: Prediction(
+            "What Frechet distance do exact copies of the training pictures get?",
+            (
+                "A large one: copying is what it must punish.",
+                "About that of new real pictures.",
+                "A lower one than any new real pictures.",
+            ),
+        ),
+        2: Prediction(
+            "The same generator draws 500 fakes, and then 5,000. What happens to its Frechet distance to the same real"
+            " pictures?",
+            (
+                "It stays the same on average; more pictures only make it less noisy.",
+                "It falls.",
+                "It grows, because more fakes show more faults.",
+            ),
+        ),
+        3: Prediction(
+            "One ordinary creature, a thousand times. What will precision and recall say?",
+            (
+                "Both near 0: it's obviously a bad set.",
+                "Precision near 1, recall near 0.",
+                "Precision near 0, recall near 1.",
+            ),
+        ),
+        4: Prediction(
+            "Which measures will notice the *mirrored copies*?",
+            (
+                "The copying ratio: it was made for this.",
+                "The measures of features, since left and right are exchanged.",
+                "None of the nine.",
+            ),
+        ),
+    },
+    exercises={
+        1: Exercise(
+            right=expected_gap,
+            hint=(
+                "the mean of n independent pictures has the covariance of one divided by n. The difference of two such"
+                " means has twice that. What is the expected squared length of a vector with mean 0?"
+            ),
+            solution=(
+                "# Each mean has covariance S / n, their difference 2 S / n, and E |v|^2 is the trace.\n"
+                "def answer(covariance, n):\n    return 2 * np.trace(covariance) / n"
+            ),
+        ),
+        2: Exercise(
+            right="B",
+            hint="which parts of each formula are lengths, which are squares of lengths, and which only compare lengths?",
+            solution=(
+                'real, fake = FEATURES["training"], FEATURES["our GAN"]\n'
+                "for measure in (frechet, precision, recall, density, coverage):\n"
+                "    print(measure.__name__, measure(real, fake), measure(2 * real, 2 * fake))\n"
+                'answer = "B"'
+            ),
+        ),
+        3: Exercise(
+            right=precise_and_alike,
+            hint="a real picture lies in its own ball. Balls around fakes that are all the same have no size.",
+            solution="def answer(real):\n    return np.repeat(real[:1], len(real), axis=0)",
+        ),
+        4: Exercise(
+            right=lambda share: abs(share - COPIED) < 0.03,
+            hint=(
+                "mirror the suspects back. Then a mirrored copy has a distance to training of nearly 0. The mean of a"
+                " comparison is the share for which it holds."
+            ),
+            solution="answer = np.mean(to_training(suspects[:, :, ::-1]) < 0.1 * USUAL)",
+        ),
+        5: Exercise(
+            right=sees_eyes,
+            hint="`train_reader` takes the names of what it should read, and CLASSES has one more than we used.",
+            solution='answer = train_reader("species", "hue", "turn", "tilt", "eye")',
+        ),
+    },
+)
+
+
 CHAPTERS = {
     "00_two_players": TWO_PLAYERS,
     "01_mnist_digit5": FIVES,
@@ -782,6 +916,7 @@ CHAPTERS = {
     "04_draw_me_a_seven": DRAW_ME_A_SEVEN,
     "05_your_own_pictures": YOUR_OWN_PICTURES,
     "06_when_gans_fail": WHEN_GANS_FAIL,
+    "07_measuring_gans": MEASURING_GANS,
     "09_latent_space": LATENT_SPACE,
     "10_from_sketch_to_creature": FROM_SKETCH_TO_CREATURE,
 }

@@ -509,12 +509,59 @@ def transposed() -> Diagram:
 
 STRIDED, TRANSPOSED = strided(), transposed()
 
+# --- Chapter 7: a value and its floor ---
+
+VALUE_AND_FLOOR = Diagram(
+    title=(
+        "A thousand fakes, a thousand training pictures and a thousand new real pictures go through the same reader, a"
+        " network that turns each picture into 64 numbers. A measure compares the fakes with the training pictures: the"
+        " value. The same measure compares the new pictures with the training pictures: the floor."
+    ),
+    width=600,
+    height=470,
+    shapes=(
+        Box(16, 24, 168, 82, ("fakes", "1,000"), "orange", True),
+        Box(16, 164, 168, 82, ("training", "pictures, 1,000"), "ink", True),
+        Box(16, 304, 168, 82, ("new pictures", "1,000"), "blue", True),
+        Box(
+            236,
+            24,
+            118,
+            362,
+            ("reader", "makes 64", "numbers", "of each"),
+            "ink",
+            True,
+        ),
+        Box(436, 72, 148, 100, ("value", "by a measure"), "orange", True),
+        Box(436, 238, 148, 100, ("floor", "by the same"), "blue", True),
+        Arrow(((184, 65), (222, 65)), "orange"),
+        Arrow(((184, 205), (222, 205))),
+        Arrow(((184, 345), (222, 345)), "blue"),
+        Arrow(((354, 65), (395, 65), (395, 106), (422, 106)), "orange"),
+        Arrow(((354, 205), (384, 205), (384, 146), (422, 146))),
+        Arrow(((384, 205), (384, 264), (422, 264))),
+        Arrow(((354, 345), (395, 345), (395, 304), (422, 304)), "blue"),
+        Text(
+            300,
+            430,
+            ("Same reader, same measure, equally many pictures:",),
+            "ink",
+            "middle",
+        ),
+        Text(
+            300, 456, ("only then compare the value with the floor.",), "ink", "middle"
+        ),
+    ),
+)
+
+
 DIAGRAMS = {
     "two_players": TWO_PLAYERS,
     "conditional_players": CONDITIONAL_PLAYERS,
     "unet": U_NET,
     "strided_convolution": STRIDED,
     "transposed_convolution": TRANSPOSED,
+    "value_and_floor": VALUE_AND_FLOOR,
 }
 
 

@@ -14,6 +14,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "notebooks"))
 import answers
+import board
 import diagrams
 import faces
 import failures
@@ -327,6 +328,64 @@ def test_a_generator_of_threes_is_told_from_one_of_fives(monkeypatch):
             return digits(with_labels(latents, np.full(len(latents), self.digit), 10), training=training)
 
     assert answers.draws_threes(Draws(3)) and not answers.draws_threes(Draws(8))
+
+
+@pytest.mark.parametrize(
+    ("number", "wrong"),
+    [
+        (1, lambda covariance, n: np.trace(covariance) / n),
+        (1, 0.1),
+        (2, "A"),
+        (3, lambda real: real),
+        (3, lambda real: np.zeros((200, 16)) + 100),
+        (3, lambda real: real[:6]),
+        (4, 0.5),
+        (4, "a third"),
+        (5, NOT_A_MODEL),
+    ],
+)
+def test_wrong_answers_about_measures_get_a_hint(number, wrong, capsys):
+    asked = answers.MEASURING_GANS
+    asked.check(number, wrong)
+    printed = capsys.readouterr().out
+    assert printed.startswith("Not yet: ") and asked.exercises[number].hint in printed
+
+
+class Reads:
+    """A reader whose features are four random numbers, the first of them larger for happy eyes if it `sees` them."""
+
+    def __init__(self, sees):
+        self.sees, self.random = sees, np.random.default_rng(0)
+
+    def predict(self, happy, **_):
+        noise = self.random.standard_normal((len(happy), 4))
+        noise[:, 0] += 3 * self.sees * happy
+        return {"features": noise}
+
+
+def test_only_a_reader_of_eyes_sees_eyes(monkeypatch):
+    monkeypatch.setattr(answers, "SMOKE", False)
+    monkeypatch.setattr(answers.creatures, "draw", lambda params, size: params["eye"] == 3)
+    assert answers.creatures.EYES[3] == "happy"
+    assert answers.sees_eyes(Reads(sees=True)) and not answers.sees_eyes(Reads(sees=False))
+
+
+def test_suspects_hold_the_share_of_mirrored_copies():
+    train, new = np.zeros((2, 50, 4, 4, 3), np.uint8)
+    train[:, :, 0] = 200
+    suspects = answers.with_mirrored_copies(train, new + 7)
+    copied = (suspects[:, :, 3] == 200).all(axis=(1, 2))
+    assert len(suspects) == 50 and copied.sum() == round(50 * answers.COPIED) and not copied[:5].all()
+
+
+def test_a_board_says_fooled_and_caught(monkeypatch):
+    shown = []
+    monkeypatch.setattr(board.nb, "show", lambda canvas, alt: shown.append((canvas, alt)))
+    names = ("a", "b", "c")
+    fooled = {"measure": dict(zip(names, (True, False, True), strict=True))}
+    board.show_board(fooled, dict.fromkeys(names, np.zeros((3, 8, 8, 3), np.uint8)), "a board")
+    words = [text.get_text() for text in shown[0][0].axes[0].texts]
+    assert [word for word in words if word in ("fooled", "caught")] == ["fooled", "caught", "fooled"]
 
 
 def test_convolutions_of_the_diagrams_are_those_of_tensorflow():

@@ -115,26 +115,6 @@ def knn_radii(points: np.ndarray, k: int) -> np.ndarray:
     return NearestNeighbors(n_neighbors=k + 1).fit(points).kneighbors(points)[0][:, k]
 
 
-def precision(real: np.ndarray, fake: np.ndarray, k: int = 5) -> float:
-    """The share of fakes that look like some real image; see `prdc`."""
-    return prdc(real, fake, k).precision
-
-
-def recall(real: np.ndarray, fake: np.ndarray, k: int = 5) -> float:
-    """The share of real images that look like some fake; see `prdc`."""
-    return prdc(real, fake, k).recall
-
-
-def density(real: np.ndarray, fake: np.ndarray, k: int = 5) -> float:
-    """How densely real images lie around the fakes, about 1 for new real images; see `prdc`."""
-    return prdc(real, fake, k).density
-
-
-def coverage(real: np.ndarray, fake: np.ndarray, k: int = 5) -> float:
-    """The share of real images that have a fake near them; see `prdc`."""
-    return prdc(real, fake, k).coverage
-
-
 def sliced_wasserstein(real: np.ndarray, fake: np.ndarray, projections: int = 512, seed: int = 0) -> float:
     """Wasserstein-1 distance of (N, d) and (M, d) along a line, averaged over `projections` random unit directions,
     in the unit of the values (Rabin et al. 2011, doi:10.1007/978-3-642-24785-9_37). Along a line it is how far a value
@@ -224,19 +204,6 @@ def pyramid_patches(images: np.ndarray, per_image: int) -> dict[int, np.ndarray]
         found = [patches(level, per_image=per_image, seed=start) for level in levels]
         batches.append({x.shape[1]: p.reshape(len(x), per_image, -1) for x, p in zip(levels, found, strict=True)})
     return {side: np.concatenate([batch[side] for batch in batches]) for side in batches[0]}
-
-
-def pyramid_distance(real: np.ndarray, fake: np.ndarray, projections: int = 128) -> dict[int, float]:
-    """Sliced Wasserstein distance of 7x7 patches at each level of the Laplacian pyramid of uint8 images (N, height,
-    width, channels): {height of the level in pixels: grey levels}. The finest level shows texture, the coarsest shapes
-    and colours (Karras et al. 2018, arXiv:1710.10196, section 5, who normalise the colours away)."""
-    # More than 2**14 patches change nothing.
-    reals, fakes = (pyramid_patches(x, per_image=int(np.clip(2**14 // len(x), 1, 64))) for x in (real, fake))
-    distances = {}
-    for side in reals:
-        flat_real, flat_fake = (x[side].reshape(-1, x[side].shape[-1]) for x in (reals, fakes))
-        distances[side] = sliced_wasserstein(flat_real, flat_fake, projections)
-    return distances
 
 
 # Where a grid shows in a spectrum, as (vertical, horizontal) frequencies in quarters of a cycle per pixel: period 4 is
