@@ -122,6 +122,25 @@ def test_early_stopping_ends_a_run_that_is_worse_than_those_before_it():
     assert decisions == [*[TrialScheduler.CONTINUE] * 4, TrialScheduler.STOP]
 
 
+@pytest.mark.parametrize("options, expected", [([], "NoneType"), (["--early-stopping"], "AsyncHyperBandScheduler")])
+def test_ray_ends_runs_early_only_if_it_is_asked_to(options, expected, tmp_path, monkeypatch):
+    tune = pytest.importorskip("ray.tune")
+    schedulers = []
+
+    class Tuner:
+        can_restore = staticmethod(lambda path: False)
+
+        def __init__(self, trainable, *, param_space, tune_config, run_config):
+            schedulers.append(type(tune_config.scheduler).__name__)
+
+        def fit(self):
+            return []
+
+    monkeypatch.setattr(tune, "Tuner", Tuner)
+    assert sweep.run_trials(tmp_path, [sweep.Trial("", 0, 8, ())], sweep.parser().parse_args(options)) == []
+    assert schedulers == [expected]
+
+
 def start(*options: str, **environment: str) -> subprocess.Popen:
     return subprocess.Popen(
         [sys.executable, "-m", "gan_tf.sweep", *options],
