@@ -908,6 +908,106 @@ MEASURING_GANS = Exercises(
 )
 
 
+def close_to_least_squares(answer) -> bool:
+    """Whether exercise 3's answer is the squared hinge and a discriminator that learned with it: the function of two
+    batches of logits, and the learned logits on the chapter's line, (400,)."""
+    loss, learned = answer
+    reals, fakes = np.float32([[2.0], [0.5]]), np.float32([[-3.0], [1.0]])
+    if not np.isclose(float(loss(reals, fakes)), 2.125):
+        return False
+    line = np.linspace(-3.5, 3.5, 400)
+
+    def bell(middle, width):
+        return np.exp(-(((line - middle) / width) ** 2) / 2) / width
+
+    p, q = (bell(-1.5, 0.5) + bell(1, 0.5)) / 2, bell(0, 1)
+    gap = np.abs(np.asarray(learned) - (p - q) / (p + q))
+    # Smoke mode trains too little to tell.
+    return SMOKE or np.average(gap, weights=p + q) < 0.06
+
+
+BEYOND_BCE = Exercises(
+    predictions={
+        1: Prediction(
+            "A fake has become so good that the discriminator takes it for real: its logit is 3. Which loss pulls it"
+            " *back*?",
+            (
+                "Hinge: it is past the margin.",
+                "Least squares: it is past the target.",
+                "None: no generator wants to look less real.",
+            ),
+        ),
+        2: Prediction(
+            "A relativistic discriminator never judges one point, only the difference of two. What logit will it learn?",
+            (
+                "A step between two values, as with the hinge loss.",
+                "$\\log p / q$, like cross-entropy, but moved up or down as a whole.",
+                "Nothing definite: only pairs matter.",
+            ),
+        ),
+        3: Prediction(
+            "Reals and fakes lie apart, and nothing limits the discriminator. What happens to its slope between them"
+            " while it trains?",
+            (
+                "It settles as soon as all points are classified correctly.",
+                "It keeps growing.",
+                "It falls, since there is nothing left to learn.",
+            ),
+        ),
+        4: Prediction(
+            "Suppose that no variant differs from the preset at all. In how many of 28 comparisons are all three seeds"
+            " of the variant beyond all three of the preset?",
+            ("In none, or one at most.", "In about three.", "In about half of them."),
+        ),
+    },
+    exercises={
+        1: Exercise(
+            right="B",
+            hint="the Wasserstein loss is a straight line: twice the logits are twice as good. Run it.",
+            solution=(
+                'judge, measured = teach("wasserstein", {})\nprint(measured[:, 2])  # Between reals and fakes.\n'
+                'answer = "B"'
+            ),
+        ),
+        2: Exercise(
+            right=lambda answer: np.allclose(
+                [answer(0.3, 0.1), answer(0.2, 0.2), answer(0.1, 0.8)],
+                [0.5, 0.0, -0.7 / 0.9],
+            ),
+            hint="at one point, minimise p (l - 1)^2 + q (l + 1)^2: set the derivative by l to zero.",
+            solution=(
+                "# p (l - 1) + q (l + 1) = 0, so l (p + q) = p - q.\n"
+                "def answer(p, q):\n    return (p - q) / (p + q)"
+            ),
+        ),
+        3: Exercise(
+            right=close_to_least_squares,
+            hint=(
+                "`answer` is a pair: the loss as a function of (real_logits, fake_logits), the mean of the squares of"
+                " both hinges, and what `learn_alone(loss)` returns."
+            ),
+            solution=(
+                "def squared_hinge(real_logits, fake_logits):\n"
+                "    return mean(relu(1 - real_logits) ** 2) + mean(relu(1 + fake_logits) ** 2)\n\n\n"
+                "answer = squared_hinge, learn_alone(squared_hinge)"
+            ),
+        ),
+        4: Exercise(
+            right=6,
+            hint=(
+                "with n seeds each there are comb(2 * n, n) orders, and two of them are the clearest ones. Find the"
+                " smallest n for which their share is at most 0.1 / 16."
+            ),
+            solution=(
+                "# 2 / comb(10, 5) is 0.0079 and 2 / comb(12, 6) is 0.0022; the limit is 0.00625.\n"
+                "import math\n\n"
+                "answer = next(n for n in range(1, 20) if 2 / math.comb(2 * n, n) <= 0.1 / 16)"
+            ),
+        ),
+    },
+)
+
+
 CHAPTERS = {
     "00_two_players": TWO_PLAYERS,
     "01_mnist_digit5": FIVES,
@@ -917,6 +1017,7 @@ CHAPTERS = {
     "05_your_own_pictures": YOUR_OWN_PICTURES,
     "06_when_gans_fail": WHEN_GANS_FAIL,
     "07_measuring_gans": MEASURING_GANS,
+    "08_beyond_bce": BEYOND_BCE,
     "09_latent_space": LATENT_SPACE,
     "10_from_sketch_to_creature": FROM_SKETCH_TO_CREATURE,
 }

@@ -248,7 +248,7 @@ def display_share(notebook: NotebookNode) -> float:
         total += len(code)
         for node in ast.parse(cell.source).body:
             if isinstance(node, ast.Expr) and re.match(
-                r"(nb|plane|charts|board|failures|gallery|quiz|print|display)\b",
+                r"(nb|plane|charts|board|critics|failures|gallery|quiz|print|display)\b",
                 ast.unparse(node),
             ):
                 shown += len(code & set(range(node.lineno, node.end_lineno + 1)))

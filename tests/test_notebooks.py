@@ -15,6 +15,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 sys.path.insert(0, str(Path(__file__).parent.parent / "notebooks"))
 import answers
 import board
+import critics
 import diagrams
 import faces
 import failures
@@ -561,3 +562,79 @@ def test_a_stored_notebook_has_outputs_minutes_and_a_thumbnail(tmp_path, monkeyp
     with make.Image.open(tmp_path / "pictures" / "red.png") as picture:
         assert picture.size == (60, 40)
     assert not os.environ.get("GAN_TF_STORED")
+
+
+def squared_hinge(reals, fakes):
+    return np.mean(np.maximum(0, 1 - reals) ** 2) + np.mean(np.maximum(0, 1 + fakes) ** 2)
+
+
+def hinge(reals, fakes):
+    return np.mean(np.maximum(0, 1 - reals)) + np.mean(np.maximum(0, 1 + fakes))
+
+
+LINE = np.linspace(-3.5, 3.5, 400)
+REAL_BELLS = np.exp(-(((LINE + 1.5) / 0.5) ** 2) / 2) + np.exp(-(((LINE - 1) / 0.5) ** 2) / 2)
+FAKE_BELL = np.exp(-(LINE**2) / 2)
+BEST_SQUARED = (REAL_BELLS - FAKE_BELL) / (REAL_BELLS + FAKE_BELL)
+
+
+@pytest.mark.parametrize(
+    ("number", "wrong"),
+    [
+        (1, "A"),
+        (1, 2),
+        (2, lambda p, q: p / (p + q)),
+        (2, 0.5),
+        (3, squared_hinge),
+        (3, (hinge, BEST_SQUARED)),
+        (3, (squared_hinge, np.sign(BEST_SQUARED))),
+        (3, (squared_hinge, np.log(REAL_BELLS / FAKE_BELL))),
+        (4, 5),
+        (4, "six"),
+    ],
+)
+def test_wrong_answers_about_losses_get_a_hint(number, wrong, capsys, monkeypatch):
+    monkeypatch.setattr(answers, "SMOKE", False)
+    asked = answers.BEYOND_BCE
+    asked.check(number, wrong)
+    printed = capsys.readouterr().out
+    assert printed.startswith("Not yet: ") and asked.exercises[number].hint in printed
+
+
+def test_the_squared_hinge_and_what_it_teaches_are_right(monkeypatch):
+    monkeypatch.setattr(answers, "SMOKE", False)
+    assert answers.close_to_least_squares((squared_hinge, BEST_SQUARED + 0.02))
+
+
+def test_the_ablation_is_read_as_it_was_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "FOLDER", tmp_path)
+    measured = [
+        "| set | variant | relative cost of a step | Frechet distance | of the floor | coverage | failed |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| mnist | a perfect generator (floor) |  | 0.08 ± 0.01 | 1.00 | 0.97 ± 0.01 |  |",
+        "| mnist | the preset | 1.00 | 0.3 (0.2 to 0.4) | 4 (3 to 5) | 0.9 (0.8 to 0.9) | 0 of 3 |",
+        "| mnist | hinge | 1.00 | 0.5 (0.45 to inf) | 4 (3 to 5) | 0.9 (0.8 to 0.9) | 1 of 3 |",
+        "| creatures | the preset | 1.00 | 3 (2 to 4) | 4 (3 to 5) | 0.9 (0.8 to 0.9) | 0 of 3 |",
+        "| creatures | hinge | 1.00 | 1.9 (1.8 to 1.95) | 4 (3 to 5) | 0.9 (0.8 to 0.9) | 0 of 3 |",
+        "| creatures | no R1 | 0.90 | 1.2e+03 (900 to 2.5e+03) | 4 (3 to 5) | 0.1 (0 to 0.1) | 3 of 3 |",
+    ]
+    judged = [
+        "| variant | compared on | all seeds beyond the preset | p | verdict |",
+        "| --- | --- | --- | --- | --- |",
+        "| hinge | mnist, creatures | higher on mnist, lower on creatures | 1 | none |",
+        "| no R1 | creatures | higher on creatures | 0.1 | worse |",
+    ]
+    text = "\n".join(["Seeds 0 1 2, each variant.", "", *measured, "", "Text.", "", *judged])
+    (tmp_path / "ablation.md").write_text(text)
+    found = critics.Ablation()
+    assert found.seeds == 3 and found.separated() == 3
+    assert found.distances["fives"] == {"the preset": (0.2, 0.3, 0.4), "hinge": (0.45, 0.5, np.inf)}
+    assert found.distances["creatures"]["no R1"] == (900, 1200, 2500)
+    assert found.sets == {"hinge": ["fives", "creatures"], "no R1": ["creatures"]}
+    assert [found.verdict(name) for name in ("the preset", "hinge", "no R1")] == ["preset", "none", "worse"]
+    assert found.sentence() == "better: none. worse: no R1. no verdict: hinge"
+    shown = []
+    monkeypatch.setattr(critics.nb, "show", lambda canvas, alt: shown.append(canvas))
+    critics.show_ablation(found)
+    critics.show_ending({"hinge": np.zeros((2, 28, 28, 1), np.uint8)}, found)
+    assert [label.get_text() for label in shown[0].axes[0].get_yticklabels()] == ["the preset", "no R1", "hinge"]
