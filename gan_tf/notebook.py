@@ -273,15 +273,6 @@ class Watch(keras.callbacks.Callback):
                 place.update(part)
 
 
-def show_animation(frames: Sequence[np.ndarray], alt: str, seconds: float = 0.3) -> None:
-    """Show uint8 pictures (H, W, 1 or 3), all of one size, as an endless animation that stops a second on the last.
-
-    It is an animated PNG, because notebook viewers drop `image/gif`. Viewers that cannot animate show the last frame.
-    """
-    milliseconds = [round(seconds * 1000)] * (len(frames) - 1) + [round(seconds * 1000) + 1000]
-    show(animated_png(frames, milliseconds), alt)
-
-
 def check(answer, right: Callable[[object], bool] | float | str, hint: str) -> None:
     """Print whether the answer to an exercise is right.
 
