@@ -240,12 +240,14 @@ def finish(run: "Run", config: Config, step: int, epochs: int) -> None:
     from gan_tf.losses import chance_losses
     from gan_tf.measure.health import HEALTHY
     from gan_tf.run import plots
-    from gan_tf.run.folder import save_picture, telling_epochs
+    from gan_tf.run.folder import nearest, save_picture, telling_epochs
 
     history = run.read_history()
     if not history:
         return
-    shown = np.unique(np.linspace(0, epochs, min(epochs + 1, 100)).round().astype(int))
+    there = run.sampled_epochs()
+    there = there[there <= epochs]
+    shown = nearest(there, np.linspace(0, epochs, min(epochs + 1, 100)).round())
     frames = [plots.open_png(run.sample_png(epoch)) for epoch in shown]
     for path in (run.progress_gif, run.progress_mp4) if plots.can_write_mp4() else (run.progress_gif,):
         with atomic_write(path) as temporary:
@@ -253,7 +255,7 @@ def finish(run: "Run", config: Config, step: int, epochs: int) -> None:
     with atomic_write(run.curves_png) as temporary:
         plots.save_curves(temporary, history, HEALTHY, chance_losses(config.loss))
     if epochs >= 20:
-        shown = telling_epochs(epochs, 8)
+        shown = nearest(there, telling_epochs(epochs, 8))
         frames = [plots.open_png(run.sample_png(epoch)) for epoch in shown]
         save_picture(run.strip_png, plots.strip(frames, [f"epoch {epoch}" for epoch in shown]))
     last = {name: values[-1] for name, values in history.items()}
@@ -302,7 +304,7 @@ def follow(run: "Run", job: "Job", cluster: "Cluster") -> None:
 
     gan = build_for(job.images, job.config, job.phases, cluster.strategy)
     store = CheckpointStore(gan, run.checkpoints)
-    if store.manager.checkpoints:
+    if store.saved():
         store.restore()
     distribute.meet(cluster.strategy, int(gan.step))
     print(f"worker {cluster.index} trains with {cluster.workers[0]}, which writes {run.folder}", flush=True)

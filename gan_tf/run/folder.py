@@ -11,6 +11,7 @@ import datetime
 import json
 import os
 import platform
+import re
 import shutil
 import socket
 import zipfile
@@ -34,9 +35,9 @@ from gan_tf.run import plots
 FORMAT = 6  # The format of config.json and of the checkpoints; raised whenever older code could not read them.
 
 
-def save_picture(path: Path, picture: np.ndarray) -> None:
-    """Write a uint8 picture (H, W, 1 or 3) as PNG."""
-    with atomic_write(path) as temporary:
+def save_picture(path: Path, picture: np.ndarray, durable: bool = True) -> None:
+    """Write a uint8 picture (H, W, 1 or 3) as PNG; for `durable`, see `atomic_write`."""
+    with atomic_write(path, durable) as temporary:
         plots.save_png(temporary, picture)
 
 
@@ -212,6 +213,17 @@ class Run:
         """The path of the sample grid from the end of `epoch`; epoch 0 is before the first step."""
         return self.samples / f"epoch_{epoch:04d}.png"
 
+    def sampled_epochs(self) -> np.ndarray:
+        """The epochs whose sample grids are there, sorted integers (N,)."""
+        names = (re.fullmatch("epoch_([0-9]+).png", path.name) for path in self.samples.glob("epoch_*.png"))
+        return np.array(sorted(int(name[1]) for name in names if name), int)
+
+    def thin_samples(self, epochs: int) -> None:
+        """Delete the sample grids that a run no longer keeps after `epochs` epochs."""
+        for epoch in self.sampled_epochs().tolist():
+            if not is_sample_kept(epoch, epochs):
+                self.sample_png(epoch).unlink()
+
     def save_models(self, gan: GAN) -> None:
         """Write generator.keras (the averaged weights) and discriminator.keras, both of built-in Keras layers only."""
         models = {self.generator_keras: gan.ema_generator, self.discriminator_keras: to_plain(gan.discriminator)}
@@ -248,6 +260,24 @@ def load_model(path: Path) -> keras.Model:
 def telling_epochs(epochs: int, count: int) -> np.ndarray:
     """Epoch 0 and up to `count` others, the last one included: more of the early ones, where most changes."""
     return np.unique([0, *np.geomspace(1, epochs, count).round().astype(int)])
+
+
+def is_sample_kept(epoch: int, epochs: int) -> bool:
+    """Whether the sample grid of `epoch` is kept when `epochs` are done.
+
+    All are, of fewer than 128. Of more, 64 to 128 at even distances, for the animation, the last ten, and four of each
+    doubling, as most changes early: fewer than 200 of 100,000. A grid that is not kept now is not kept later either, so
+    a resumed run has the same ones.
+    """
+    even = 2 ** (epochs // 128).bit_length()
+    early = 2 ** max(0, epoch.bit_length() - 3)
+    return epoch % min(even, early) == 0 or epoch > epochs - 10
+
+
+def nearest(there: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """For each of the wanted epochs, the first of the sorted epochs `there`, (N,) with N > 0, that is not before it, or
+    else the last; each once."""
+    return there[np.unique(np.searchsorted(there, wanted).clip(max=len(there) - 1))]
 
 
 def now() -> str:
