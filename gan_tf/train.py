@@ -161,6 +161,7 @@ def reopen(run: "Run", argv: list[str], cluster: "Cluster") -> "Job":
         changes = ", ".join(f"--{name.replace('_', '-')} was {old[name]} and is now {new[name]}" for name in differing)
         raise InputError(f"{run.folder} cannot be resumed with other options: {changes}. Leave them out.")
     cluster.check(config)
+    check_history(run)
     images = load(config)
     if images.fingerprint != record["data"]["fingerprint"]:
         raise InputError(
@@ -175,6 +176,17 @@ def reopen(run: "Run", argv: list[str], cluster: "Cluster") -> "Job":
             "out; Ctrl-C stops the run after any step."
         )
     return Job(config, images, extend(phases, last_step, config), record["data"]["fallback"])
+
+
+def check_history(run: "Run") -> dict[str, list[float]]:
+    """The run's history. Raises InputError if it is damaged or lacks a column that every run has."""
+    from gan_tf.gan import GAN
+
+    history = run.read_history()
+    for name in ("epoch", *GAN.LOGGED, *GAN.DIAGNOSTICS):
+        if history and name not in history:
+            raise InputError(f"{run.history_csv} has no column {name}: it is not as gan_tf wrote it.")
+    return history
 
 
 def warn_of(message: str) -> None:

@@ -4,8 +4,12 @@ import contextlib
 import errno
 import os
 import shutil
+import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
+
+import filelock
 
 
 def cache_folder() -> Path:
@@ -72,3 +76,24 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def working_folder(parent: Path) -> Iterator[Path]:
+    """Yield a new hidden folder in `parent`, and delete it at the end with all that is still in it. Before, delete
+    those that killed processes left there."""
+    for leftover in parent.glob(".new-*"):
+        remove_if_stale(leftover)
+    with tempfile.TemporaryDirectory(prefix=".new-", dir=parent) as temporary:
+        lock = filelock.FileLock(Path(temporary, ".lock"))
+        with lock:
+            yield Path(temporary)
+
+
+def remove_if_stale(folder: Path) -> None:
+    """Delete a `working_folder` that no process holds and that is a day old: a new one is not locked for a moment.
+    Age alone would not do, as a clock can jump."""
+    with contextlib.suppress(OSError, filelock.Timeout):
+        if folder.stat().st_mtime < time.time() - 24 * 60 * 60:
+            filelock.FileLock(folder / ".lock").acquire(timeout=0).lock.release()
+            shutil.rmtree(folder, ignore_errors=True)

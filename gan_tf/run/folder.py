@@ -26,6 +26,7 @@ import tensorflow as tf
 from gan_tf import __version__
 from gan_tf.common.errors import InputError
 from gan_tf.common.files import atomic_write
+from gan_tf.common.options import convert
 from gan_tf.config import Config
 from gan_tf.data.images import ImageDataset
 from gan_tf.gan import GAN
@@ -155,9 +156,10 @@ class Run:
         try:
             record = json.loads(self.config_json.read_text())
             if record["format"] == FORMAT:
+                check_record(record)
                 return Config(**record["config"]), record
             age = "an older" if record["format"] < FORMAT else "a newer"
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise InputError(f"{self.config_json} cannot be read ({error}): it is not as gan_tf wrote it.") from error
         raise InputError(
             f"{self.folder} was made by {age} gan_tf: its format is {record['format']}, and gan_tf {__version__} reads "
@@ -191,16 +193,30 @@ class Run:
             temporary.write_text(json.dumps(record, indent=2) + "\n")
 
     def read_metrics(self) -> dict:
-        """metrics.json, or an empty dict before it exists."""
-        return json.loads(self.metrics_json.read_text()) if self.metrics_json.exists() else {}
+        """metrics.json, or an empty dict before it exists. Raises InputError for a damaged one."""
+        if not self.metrics_json.exists():
+            return {}
+        try:
+            return dict(json.loads(self.metrics_json.read_text()))
+        except (OSError, ValueError, TypeError, RecursionError) as error:
+            raise InputError(f"{self.metrics_json} cannot be read ({error}): it is not as gan_tf wrote it.") from error
 
     def read_history(self) -> dict[str, list[float]]:
-        """history.csv as column name -> one value per epoch, or an empty dict before it exists."""
+        """history.csv as column name -> one value per epoch, or an empty dict before it exists. Raises InputError for
+        a damaged one."""
         if not self.history_csv.exists():
             return {}
-        with open(self.history_csv, newline="") as file:
-            rows = list(csv.DictReader(file))
-        return {name: [float(row[name]) for row in rows] for name in rows[0]} if rows else {}
+        try:
+            with open(self.history_csv, newline="") as file:
+                # A last line without its end is that of a process that was killed while it wrote it.
+                lines = csv.reader(line for line in file if line.endswith("\n"))
+                columns: dict[str, list[float]] = {name: [] for name in next(lines, [])}
+                for line in lines:
+                    for values, cell in zip(columns.values(), line, strict=True):
+                        values.append(float(cell))
+        except (OSError, ValueError, csv.Error) as error:
+            raise InputError(f"{self.history_csv} cannot be read ({error}): it is not as gan_tf wrote it.") from error
+        return columns if any(columns.values()) else {}
 
     def cut_history(self, epochs: int) -> None:
         """Keep the first `epochs` rows of history.csv: later ones were written after the last checkpoint."""
@@ -232,18 +248,57 @@ class Run:
                 model.save(temporary)
 
     def load_generator(self) -> keras.Model:
-        """The averaged generator. Raises InputError, with both versions if Keras's is the reason."""
+        """The averaged generator. Raises InputError, with both versions if Keras's is the reason, and if it is not the
+        generator of config.json."""
         path = self.generator_keras
         if not path.exists():
             raise InputError(
                 f"{self.folder} has no generator.keras yet: finish the run with python -m gan_tf.train --resume "
                 f"{self.folder}"
             )
-        return load_model(path)
+        model, (config, record) = load_model(path), self.read_config()
+        inputs = config.latent_dim + len(record["data"]["classes"])
+        # A model with several inputs has a list of shapes.
+        if (model.input_shape, model.output_shape) != ((None, inputs), (None, *record["data"]["shape"])):
+            raise InputError(f"{path} is not the generator that {self.config_json} describes: train the run again.")
+        return model
 
     def load_discriminator(self) -> keras.Model | None:
         """The discriminator, or None if the folder has none. Raises InputError as `load_generator` does."""
         return load_model(self.discriminator_keras) if self.discriminator_keras.exists() else None
+
+
+# What the commands read of config.json's "data", and its types.
+DATA = {
+    "name": str,
+    "images": int,
+    "shape": tuple[int, ...],
+    "source": str,
+    "fingerprint": str,
+    "fallback": str | None,
+}
+
+
+def check_record(record: dict) -> None:
+    """Raise ValueError, TypeError, KeyError or AttributeError unless all that the commands read of config.json is
+    there."""
+    data = record["data"]
+    shares = list(data["classes"].values())
+    try:
+        for name, annotation in DATA.items():
+            convert(data[name], annotation)
+        convert(shares, tuple[float, ...])
+        convert(record["starts"], tuple[dict, ...])
+        phases = convert(record["phases"], tuple[tuple[int, ...], ...])
+    except ValueError:
+        raise ValueError("its data, phases or starts have another type") from None
+    if not (
+        len(data["shape"]) == 3
+        and min(data["shape"]) > 0
+        and (not shares or (min(shares) >= 0 and abs(sum(shares) - 1) < 1e-6))
+        and all(len(phase) == 2 and phase[0] < phase[1] for phase in phases)
+    ):
+        raise ValueError("its shape, classes or phases are impossible")
 
 
 def load_model(path: Path) -> keras.Model:

@@ -1,11 +1,12 @@
 import contextlib
 import errno
 import os
+import time
 from pathlib import Path
 
 import pytest
 
-from gan_tf.common.files import atomic_write, cache_folder, remove_partial_files
+from gan_tf.common.files import atomic_write, cache_folder, remove_partial_files, working_folder
 
 
 def test_a_write_appears_whole_and_replaces_what_was_there(tmp_path):
@@ -92,3 +93,20 @@ def test_the_cache_is_where_keras_has_its_data_sets(monkeypatch, tmp_path):
     assert cache_folder() == tmp_path / "datasets"
     monkeypatch.delenv("KERAS_HOME")
     assert cache_folder() == Path.home() / ".keras" / "datasets"
+
+
+def test_a_working_folder_is_deleted_by_its_process_or_when_that_is_dead_and_never_because_the_clock_jumped(
+    tmp_path, monkeypatch
+):
+    now = time.time()
+    with working_folder(tmp_path) as mine:
+        (mine / "half").touch()
+        (tmp_path / ".new-dead").mkdir()
+        (tmp_path / ".new-dead" / "half").touch()
+        monkeypatch.setattr(time, "time", lambda: now - 3600 * 24 * 365)
+        with working_folder(tmp_path):
+            assert mine.exists() and (tmp_path / ".new-dead").exists()
+        monkeypatch.setattr(time, "time", lambda: now + 3600 * 24 * 365)
+        with working_folder(tmp_path):
+            assert (mine / "half").exists() and not (tmp_path / ".new-dead").exists()
+    assert list(tmp_path.iterdir()) == []
