@@ -133,7 +133,7 @@ def main() -> None:
     with disk.filled(reference.folder):
         command(reference)
     calls, rows = disk.done, []
-    for number in range(1, calls + 1, options.every):
+    for number in range(options.every, calls + 1, options.every):
         run = Run(work / "one" / f"call-{number}")
         run.folder.parent.mkdir(exist_ok=True)
         full = check(run, reference, functools.partial(disk.filled, run.folder, number), lambda: None)
@@ -141,8 +141,15 @@ def main() -> None:
             sys.exit(f"call {number} of {calls} failed, and nobody noticed")
         print(f"call {number} of {calls}", flush=True)
         shutil.rmtree(run.folder.parent)
-    count = len(range(1, calls + 1, options.every))
-    rows.append((f"at call 1, {1 + options.every}, ... of {calls}", count, count, count))
+    count = calls // options.every
+    rows.append(
+        (
+            f"at every {options.every}th of {calls} calls" if options.every > 1 else f"at each of {calls} calls",
+            count,
+            count,
+            count,
+        )
+    )
     total = sum(path.stat().st_size for path in reference.folder.rglob("*"))
     if can_mount(work / "disk"):
         count = 0

@@ -22,6 +22,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -70,6 +71,8 @@ def fork(work: Callable[[], None], output: Path) -> int:
         if isinstance(stop.code, str):
             print(stop.code, file=sys.stderr)
         code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    except BaseException:
+        traceback.print_exc()
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -125,6 +128,8 @@ def differences(ours: Run, theirs: Run) -> list[str]:
             same = a.read_bytes() == b.read_bytes()
         found += [] if same else [name]
     for index in ours.checkpoints.glob("*.index"):
+        if not (theirs.checkpoints / index.name).exists():
+            continue
         states = [tf.train.load_checkpoint(str(run.checkpoints / index.stem)) for run in (ours, theirs)]
         tensors = [{name for name in state.get_variable_to_dtype_map()} for state in states]
         counts = {name for name in tensors[0] if "save_counter" in name or name == "_CHECKPOINTABLE_OBJECT_GRAPH"}
@@ -207,7 +212,7 @@ def main() -> None:
         minutes = (time.monotonic() - began) / 60
         about = (
             f"**{cycles.kills.total():,} kill-and-resume cycles** (of {options.cycles:,} asked for), in which "
-            f"{cycles.runs:,} runs came to their end. Each of them had the same bits as one that was never killed: "
+            f"{cycles.runs:,} runs came to their end, each with the same bits as one that was never killed: "
             "history, samples, pictures, metrics, networks, optimizers and averages; and no file more or less. "
             f"Seed {options.seed}, {minutes:.0f} minutes. {environment()} Each run: `{OPTIONS}`, eagerly."
         )

@@ -346,6 +346,7 @@ def train_in(run: "Run", job: "Job", tensorboard: bool, cluster: "Cluster") -> N
         distribute.meet(cluster.strategy, first)
     run.record_start(config, job.phases, first)
     run.cut_history(first // per_epoch)
+    run.thin_samples(first // per_epoch)
     reals = images.images[: callbacks.COLUMNS * callbacks.ROWS]
     save_picture(run.reals_png, plots.grid(reals, columns=callbacks.COLUMNS))
     announce(run, job, gan, per_epoch, cluster)

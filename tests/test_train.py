@@ -322,6 +322,25 @@ def test_a_run_killed_before_its_last_checkpoint_makes_its_models_again(server, 
     assert finished.code == 0 and run.generator_keras.exists(), finished.stderr
 
 
+# A clock that is a year ahead or behind at each reading.
+JUMPING_CLOCK = """
+import itertools, time, tqdm.std
+jumps, inner = itertools.cycle((0.0, 3e7, -3e7)), time.time
+time.time = tqdm.std.time = lambda: inner() + next(jumps)
+"""
+
+
+def test_a_clock_that_jumps_changes_nothing(server, tmp_path):
+    steady, jumping = Run(tmp_path / "steady"), Run(tmp_path / "jumping")
+    results = [server.run(*TINIEST, "2", "--run", steady.folder)]
+    results += [server.run(*TINIEST, "1", "--run", jumping.folder, inject=JUMPING_CLOCK)]
+    results += [server.run("--resume", jumping.folder, "--epochs", "2", inject=JUMPING_CLOCK)]
+    assert [result.code for result in results] == [0, 0, 0], [result.stderr for result in results]
+    assert jumping.history_csv.read_bytes() == steady.history_csv.read_bytes()
+    assert jumping.sample_png(2).read_bytes() == steady.sample_png(2).read_bytes()
+    assert all(float(re.search(r"Trained . steps in (\d+\.\d) s", result.stdout)[1]) < 600 for result in results)
+
+
 def test_a_run_without_decay_cannot_be_made_shorter_than_it_is(uninterrupted):
     run = uninterrupted[0]
     before = contents(run.folder)

@@ -35,6 +35,8 @@ class CheckpointStore:
                 name: [variable.value for variable in tracker.variables] for name, tracker in gan.trackers.items()
             },
         )
+        # Part of every checkpoint. TensorFlow makes it when it is asked for, and would warn of a damaged checkpoint's.
+        self.save_counter = self.state.save_counter
 
     def saved(self) -> list[Path]:
         """The prefixes of the checkpoints' files, by step."""
@@ -45,7 +47,7 @@ class CheckpointStore:
         """Write a checkpoint of the present state, and delete those before its predecessor. Raises OSError."""
         name = f"step-{int(self.gan.step)}"
         temporary = self.folder / f".{os.getpid()}.{name}"
-        self.state.save_counter.assign_add(1)  # Part of every checkpoint, because `restore` expects it.
+        self.save_counter.assign_add(1)
         try:
             temporary.mkdir(parents=True)
             self.state.write(str(temporary / name))
@@ -68,9 +70,10 @@ class CheckpointStore:
                 path.unlink()
 
     def restore_or_begin(self) -> None:
-        """Restore the newest checkpoint; if there is none yet, save the first."""
+        """Restore the newest checkpoint; if there is none yet, save the first. Only for the process that saves."""
         if self.saved():
             self.restore()
+            self.remove_before_predecessor()  # A process that was killed may not have come to it.
         else:
             self.save()
 

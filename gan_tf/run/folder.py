@@ -103,9 +103,9 @@ class Run:
                 shutil.rmtree(folder, ignore_errors=True)
                 raise
         except FileExistsError:
-            raise InputError(
-                f"{folder} exists already: continue that run with --resume {folder}, or name a new folder with --run."
-            ) from None
+            begun = run.config_json.exists()  # Otherwise, it is not a run's, or a start was killed in its first moment.
+            advice = f"continue that run with --resume {folder}" if begun else "it holds no run, so remove it"
+            raise InputError(f"{folder} exists already: {advice}, or name a new folder with --run.") from None
         except OSError as error:
             raise InputError(
                 f"The run's folder {folder} cannot be made ({error.strerror}): name a writable one with --run."

@@ -1,4 +1,6 @@
 import dataclasses
+import gc
+import logging
 import os
 from pathlib import Path
 
@@ -126,6 +128,22 @@ def test_a_checkpoint_without_its_index_was_never_finished(tmp_path, config, ima
     assert {path.name.partition(".")[0] for path in tmp_path.iterdir()} == {"step-16", "step-20"}
 
 
+def test_what_a_killed_process_did_not_come_to_delete_is_deleted_when_it_is_resumed(
+    tmp_path, config, images, monkeypatch
+):
+    gan = build_gan(config, images.shape)
+    store = CheckpointStore(gan, tmp_path)
+    with monkeypatch.context() as killed:
+        killed.setattr(store, "remove_before_predecessor", lambda: None)
+        for step in (0, 4, 8):
+            gan.step.assign(step)
+            store.save()
+    CheckpointStore(gan, tmp_path).restore()  # By a worker that only follows.
+    assert len(store.saved()) == 3
+    CheckpointStore(gan, tmp_path).restore_or_begin()
+    assert [prefix.name for prefix in store.saved()] == ["step-4", "step-8"] and int(gan.step) == 8
+
+
 def test_a_damaged_checkpoint_does_not_push_out_an_intact_one(tmp_path, config, images, capsys):
     gan = build_gan(config, images.shape)
     store = CheckpointStore(gan, tmp_path)
@@ -148,9 +166,16 @@ def test_a_damaged_checkpoint_does_not_push_out_an_intact_one(tmp_path, config, 
     assert int(gan.step) == 8 and capsys.readouterr().err == ""
 
 
-def test_without_an_intact_checkpoint_there_is_one_sentence(tmp_path, config, images):
-    store = CheckpointStore(build_gan(config, images.shape), tmp_path)
-    store.save()
+def test_without_an_intact_checkpoint_there_is_one_sentence(tmp_path, config, images, caplog):
+    gan = build_gan(config, images.shape)
+    CheckpointStore(gan, tmp_path).save()
     flip_a_byte(tmp_path / "step-0.data-00000-of-00001")
+    store = CheckpointStore(gan, tmp_path)
     with pytest.raises(InputError, match=r"no checkpoint that can be read \(of 1\): start again"):
         store.restore()
+    # TensorFlow would say what it could not restore when the store is deleted.
+    logging.getLogger("tensorflow").addHandler(caplog.handler)
+    del store
+    gc.collect()
+    logging.getLogger("tensorflow").removeHandler(caplog.handler)
+    assert caplog.text == ""
