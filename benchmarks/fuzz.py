@@ -329,6 +329,9 @@ def make_run(folder: Path) -> None:
     CheckpointStore(gan, run.checkpoints).save()
 
 
+OF_A_RUN = ("config.json", "history.csv", "checkpoint", ".keras")
+
+
 @dataclasses.dataclass(frozen=True)
 class Kind:
     """A kind of files. Good ones and those by hand are made when they are asked for."""
@@ -340,9 +343,9 @@ class Kind:
 
 
 class Kinds:
-    """The nine kinds of files, and what opens them."""
+    """The nine kinds of files, and what opens them. Without `by_hand`, all files are mutated ones."""
 
-    def __init__(self, scratch: Path):
+    def __init__(self, scratch: Path, by_hand: bool = True):
         self.scratch = scratch
         self.kinds = {
             "npz": Kind(self.good_npz, npz_by_hand, mutate_archive, self.open_npz),
@@ -357,19 +360,18 @@ class Kinds:
             ),
             ".keras": Kind(lambda: self.of_run("generator.keras"), keras_by_hand, mutate_archive, self.open_keras),
         }
-        self.made = functools.cache(lambda kind: (self.kinds[kind].good(), self.kinds[kind].by_hand()))
+        self.made = functools.cache(
+            lambda kind: (self.kinds[kind].good(), self.kinds[kind].by_hand() if by_hand else [])
+        )
 
     @functools.cached_property
     def run(self):
         """A run of three epochs."""
         from gan_tf.run.folder import Run
 
-        folder = self.scratch / "run"
-        # In a process of its own: once TensorFlow's threads have started here, no worker could be forked.
-        maker = multiprocessing.get_context("fork").Process(target=make_run, args=(folder,))
-        maker.start()
-        maker.join()
-        return Run(folder)
+        if not (self.scratch / "run").exists():
+            make_run(self.scratch / "run")
+        return Run(self.scratch / "run")
 
     @functools.cached_property
     def gan(self):
@@ -402,6 +404,7 @@ class Kinds:
         reader raises is raised."""
         folder.mkdir()
         os.environ["KERAS_HOME"] = str(folder / "cache")
+        before, tempfile.tempdir = tempfile.tempdir, str(folder)  # Keras unpacks some files there first.
         path = folder / {"npz": "mnist.npz", "idx": "a.gz", "zip": "a.zip", "parquet": "a.parquet"}.get(kind, "file")
         path.write_bytes(self.file(kind, number, seed))
         quiet = io.StringIO()
@@ -412,6 +415,8 @@ class Kinds:
                 self.kinds[kind].open(path)
         except InputError as error:
             return str(error)
+        finally:
+            tempfile.tempdir = before
         return ""
 
     def open_npz(self, path: Path) -> None:
@@ -452,7 +457,7 @@ class Kinds:
         for number in range(3):
             Image.fromarray(np.full((9, 9, 3), number, np.uint8)).save(pictures / f"{number}.png")
         path.rename(pictures / "file.png")
-        load_folder(pictures, Config(image_size=32, max_bad=0.5)).images[:].sum()
+        load_folder(pictures, Config(image_size=32, max_bad=0.0)).images[:].sum()
 
     def copy_run(self, path: Path, name: str):
         """A run of which one file is the mutated one."""
@@ -597,6 +602,11 @@ def fuzz(count: int, seed: int, scratch: Path, only: list[str]) -> tuple[list[tu
     """Open `count` files: the rows of a table, and the faults."""
     kinds = Kinds(scratch)
     results: dict[str, list[tuple]] = {kind: [] for kind in kinds.kinds if not only or kind in only}
+    if not {*results}.isdisjoint(OF_A_RUN):
+        # In a process of its own: once TensorFlow's threads have started here, no worker could be forked.
+        maker = multiprocessing.get_context("fork").Process(target=make_run, args=(scratch / "run",))
+        maker.start()
+        maker.join()
     for kind in results:
         kinds.made(kind)  # Before a worker is forked, so that each has them.
     faults, worker = [], Worker(kinds, seed)
