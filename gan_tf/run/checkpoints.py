@@ -40,7 +40,7 @@ class CheckpointStore:
 
     def saved(self) -> list[Path]:
         """The prefixes of the checkpoints' files, by step."""
-        indices = [path for path in self.folder.glob("step-*.index") if step_of(path) is not None]
+        indices = [path for path in self.folder.glob("step-*.index") if step_of(path) >= 0]
         return [path.with_suffix("") for path in sorted(indices, key=step_of)]
 
     def save(self) -> None:
@@ -93,7 +93,7 @@ class CheckpointStore:
         )
 
 
-def step_of(path: Path) -> int | None:
-    """The step that a checkpoint was saved at, by the name of its files; None for any other file."""
+def step_of(path: Path) -> int:
+    """The step that a checkpoint was saved at, by the name of its files; -1 for any other file."""
     name = re.fullmatch(r"step-([0-9]+)(\.index|\.data-[0-9]+-of-[0-9]+)?", path.name)
-    return int(name[1]) if name else None
+    return int(name[1]) if name else -1
