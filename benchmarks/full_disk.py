@@ -6,8 +6,9 @@ A small run is trained once for each call that opens a file for writing, makes a
 that call fails as on a full disk. Then once for each size of a real file system in memory (tmpfs) from which the run
 does not fit any more to that at which it fits, in steps of --step bytes; that needs root, and is skipped otherwise.
 
-Each time, training must end with one sentence, and leave no temporary file. Resumed with room, it must have the bits of
-a run that nothing disturbed. All of it happens in one process, and steps run eagerly: each training takes a second.
+Each time, training must end with one sentence or make the failure good, and leave no temporary file. Resumed with room,
+it must have the bits of a run that nothing disturbed. All of it happens in one process, and steps run eagerly: each
+training takes a second.
 
 Writes results/full_disk.md. It exits with status 1 at the first training that does anything else.
 """
@@ -37,7 +38,7 @@ from gan_tf.common.errors import InputError
 from gan_tf.run.folder import Run
 
 OPTIONS = "--digit 5 --steps-per-epoch 1 --batch-size 4 --latent-dim 8 --width 16 --epochs 2"
-HEAD = ("the disk is full", "trainings", "ended with one sentence", "resumed to the same bits")
+HEAD = ("the disk is full", "trainings", "ended with one sentence", "the same bits in the end")
 
 
 class FullDisk:
@@ -132,21 +133,20 @@ def main() -> None:
     reference = Run(work / "reference")
     with disk.filled(reference.folder):
         command(reference)
-    calls, rows = disk.done, []
+    calls, noticed, rows = disk.done, 0, []
     for number in range(options.every, calls + 1, options.every):
         run = Run(work / "one" / f"call-{number}")
         run.folder.parent.mkdir(exist_ok=True)
         full = check(run, reference, functools.partial(disk.filled, run.folder, number), lambda: None)
-        if not full:
-            sys.exit(f"call {number} of {calls} failed, and nobody noticed")
-        print(f"call {number} of {calls}", flush=True)
+        noticed += full
+        print(f"call {number} of {calls}: {'full' if full else 'made good'}", flush=True)
         shutil.rmtree(run.folder.parent)
     count = calls // options.every
     rows.append(
         (
             f"at every {options.every}th of {calls} calls" if options.every > 1 else f"at each of {calls} calls",
             count,
-            count,
+            noticed,
             count,
         )
     )
