@@ -127,7 +127,7 @@ def train_ours(
     latents = np.random.default_rng(1).standard_normal((count, generator.input_shape[1]))
     fakes = sample(generator, latents)
     if pictures:  # Nothing in them is selected.
-        last = max(int(path.stem.rpartition("_")[2]) for path in run.samples.glob("epoch_*.png"))
+        last = run.sampled_epochs()[-1]
         epochs = [epoch for epoch in (0, 1, 2, 3, 4, 5, 6, 8) if epoch <= last]
         frames = [plots.open_png(run.sample_png(epoch)) for epoch in epochs]
         save_picture(pictures / "mnist_five.png", plots.strip(frames, [f"epoch {epoch}" for epoch in epochs]))

@@ -259,7 +259,7 @@ def write_individually(path: Path, request: Request) -> None:
 
     images = (image for batch in request.images() for image in batch)
     for number, image in enumerate(images):
-        save_picture(path.with_name(f"{path.stem}_{number:05d}.png"), image)
+        save_picture(path.with_name(f"{path.stem}_{number:05d}.png"), image, durable=False)
 
 
 def find_labels(wanted: Sequence[str], names: Sequence[str], run: Path) -> list[int]:

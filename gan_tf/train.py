@@ -164,6 +164,7 @@ def reopen(run: "Run", argv: list[str], cluster: "Cluster") -> "Job":
         changes = ", ".join(f"--{name.replace('_', '-')} was {old[name]} and is now {new[name]}" for name in differing)
         raise InputError(f"{run.folder} cannot be resumed with other options: {changes}. Leave them out.")
     cluster.check(config)
+    check_history(run)
     images = load(config)
     if images.fingerprint != record["data"]["fingerprint"]:
         raise InputError(
@@ -178,6 +179,17 @@ def reopen(run: "Run", argv: list[str], cluster: "Cluster") -> "Job":
             "out; Ctrl-C stops the run after any step."
         )
     return Job(config, images, extend(phases, last_step, config), record["data"]["fallback"])
+
+
+def check_history(run: "Run") -> dict[str, list[float]]:
+    """The run's history. Raises InputError if it is damaged or lacks a column that every run has."""
+    from gan_tf.gan import GAN
+
+    history = run.read_history()
+    for name in ("epoch", *GAN.LOGGED, *GAN.DIAGNOSTICS):
+        if history and name not in history:
+            raise InputError(f"{run.history_csv} has no column {name}: it is not as gan_tf wrote it.")
+    return history
 
 
 def warn_of(message: str) -> None:
@@ -244,12 +256,14 @@ def finish(run: "Run", config: Config, step: int, epochs: int) -> None:
     from gan_tf.losses import chance_losses
     from gan_tf.measure.health import HEALTHY
     from gan_tf.run import plots
-    from gan_tf.run.folder import save_picture, telling_epochs
+    from gan_tf.run.folder import nearest, save_picture, telling_epochs
 
     history = run.read_history()
     if not history:
         return
-    shown = np.unique(np.linspace(0, epochs, min(epochs + 1, 100)).round().astype(int))
+    there = run.sampled_epochs()
+    there = there[there <= epochs]
+    shown = nearest(there, np.linspace(0, epochs, min(epochs + 1, 100)).round())
     frames = [plots.open_png(run.sample_png(epoch)) for epoch in shown]
     for path in (run.progress_gif, run.progress_mp4) if plots.can_write_mp4() else (run.progress_gif,):
         with atomic_write(path) as temporary:
@@ -257,7 +271,7 @@ def finish(run: "Run", config: Config, step: int, epochs: int) -> None:
     with atomic_write(run.curves_png) as temporary:
         plots.save_curves(temporary, history, HEALTHY, chance_losses(config.loss))
     if epochs >= 20:
-        shown = telling_epochs(epochs, 8)
+        shown = nearest(there, telling_epochs(epochs, 8))
         frames = [plots.open_png(run.sample_png(epoch)) for epoch in shown]
         save_picture(run.strip_png, plots.strip(frames, [f"epoch {epoch}" for epoch in shown]))
     last = {name: values[-1] for name, values in history.items()}
@@ -306,7 +320,7 @@ def follow(run: "Run", job: "Job", cluster: "Cluster") -> None:
 
     gan = build_for(job.images, job.config, job.phases, cluster.strategy)
     store = CheckpointStore(gan, run.checkpoints)
-    if store.manager.checkpoints:
+    if store.saved():
         store.restore()
     distribute.meet(cluster.strategy, int(gan.step))
     print(f"worker {cluster.index} trains with {cluster.workers[0]}, which writes {run.folder}", flush=True)
@@ -336,6 +350,7 @@ def train_in(run: "Run", job: "Job", tensorboard: bool, cluster: "Cluster") -> N
         distribute.meet(cluster.strategy, first)
     run.record_start(config, job.phases, first)
     run.cut_history(first // per_epoch)
+    run.thin_samples(first // per_epoch)
     reals = images.images[: callbacks.COLUMNS * callbacks.ROWS]
     save_picture(run.reals_png, plots.grid(reals, columns=callbacks.COLUMNS))
     announce(run, job, gan, per_epoch, cluster)

@@ -46,11 +46,10 @@ class Live(io.StringIO):
     def update(self, line: display.Pretty) -> None:
         """Show this line and the newest grid."""
         self.places[0].update(line)
-        grids = sorted(self.run.samples.glob("epoch_*.png"))
-        if grids:
-            self.places[1].update(
-                nb.encode(plots.open_png(grids[-1]), "The fakes so far")
-            )
+        sampled = self.run.sampled_epochs()
+        if len(sampled):
+            grid = plots.open_png(self.run.sample_png(sampled[-1]))
+            self.places[1].update(nb.encode(grid, "The fakes so far"))
 
 
 def train_or_open(folder: str, options: Sequence[str], last: int | None = None) -> Run:

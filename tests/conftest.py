@@ -1,6 +1,7 @@
 """What the tests share: a data set of nothing but shapes, and a Config that trains on it in a second."""
 
 import os
+import re
 from collections.abc import Iterable
 
 # Before NumPy is imported. Two processes test at once, and BLAS threads of both would spin against each other.
@@ -54,3 +55,30 @@ def images():
     pixels = np.zeros((24, 28, 28, 1), np.uint8)
     pixels[:, 8:20, 8:20] = random.integers(200, 256, (24, 12, 12, 1))
     return ImageDataset("squares", pixels, None, "tests")
+
+
+@pytest.fixture
+def disk_calls(monkeypatch):
+    """The renames and the flushes to disk that happen, in order: ("replace", new name), ("flush", name), or ("flush of
+    temporary", new name) for a file that has its name only later. Only those of Python's os."""
+    calls, opened = [], {}
+    inner_open, inner_fsync, inner_replace = os.open, os.fsync, os.replace
+
+    def open_(path, *rest, **more):
+        descriptor = inner_open(path, *rest, **more)
+        opened[descriptor] = os.path.basename(path)
+        return descriptor
+
+    def fsync(descriptor):
+        temporary = re.fullmatch(r"\.[0-9]+\.(.*)", opened[descriptor])
+        calls.append(("flush of temporary", temporary[1]) if temporary else ("flush", opened[descriptor]))
+        inner_fsync(descriptor)
+
+    def replace(source, target):
+        calls.append(("replace", os.path.basename(target)))
+        inner_replace(source, target)
+
+    monkeypatch.setattr(os, "open", open_)
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", replace)
+    return calls

@@ -216,12 +216,11 @@ from gan_tf.run import checkpoints
 def watch(folder):
     while True:
         names = os.listdir(folder)
-        torn = any("temp" in name for name in names)
-        if torn or len({{n for n in names if n.startswith("step-{step}.")}}) == 1:
+        if any("step-{step}" in name for name in names) and "step-{step}.index" not in names:
             os.kill(os.getpid(), signal.SIGKILL)
 def save(self, inner=checkpoints.CheckpointStore.save):
     if int(self.gan.step) == {step}:
-        threading.Thread(target=watch, args=(self.manager.directory,), daemon=True).start()
+        threading.Thread(target=watch, args=(self.folder,), daemon=True).start()
     inner(self)
 checkpoints.CheckpointStore.save = save
 """
@@ -241,7 +240,7 @@ def assert_same_run(ours, theirs):
     names = ("history.csv", "progress.gif", "curves.png", "metrics.json", "reals.png")
     for path in (*names, *(f"samples/epoch_000{i}.png" for i in range(5))):
         assert (ours.folder / path).read_bytes() == (theirs.folder / path).read_bytes(), path
-    states = [tf.train.load_checkpoint(str(run.checkpoints)) for run in (ours, theirs)]
+    states = [tf.train.load_checkpoint(str(run.checkpoints / "step-80")) for run in (ours, theirs)]
     tensors = [name for name in states[0].get_variable_to_dtype_map() if "save_counter" not in name]
     assert len(tensors) > 60
     for name in tensors:
@@ -290,7 +289,8 @@ def test_a_run_killed_again_and_again_equals_the_one_that_was_not(uninterrupted,
     resume = ("--resume", run.folder, "--epochs", 4)
     killed = server.run(*resume, inject=WHILE_IT_WRITES.format(step=40))
     assert killed.code == -9 and run.read_history()["epoch"] == [1, 2], killed.stderr
-    assert "step-40" not in (run.checkpoints / "checkpoint").read_text()
+    assert not (run.checkpoints / "step-40.index").exists()
+    assert any(path.name.startswith(".") for path in run.checkpoints.iterdir())
     assert not unfinished.exists()
     # before the grid of the third epoch gets its name,
     killed = server.run(*resume, inject=BEFORE_THE_RENAME.format(name="epoch_0003.png"))
@@ -304,7 +304,7 @@ def test_a_run_killed_again_and_again_equals_the_one_that_was_not(uninterrupted,
     assert finished.code == 0, finished.stderr
     assert "from step 56 on" in finished.stdout and "Trained 24 steps" in finished.stdout
     assert_same_run(run, uninterrupted[0])
-    assert not any(path.name.startswith(".") for path in run.samples.iterdir())
+    assert not any(path.name.startswith(".") for folder in (run.samples, run.checkpoints) for path in folder.iterdir())
     # Each diagnosis is said as if nothing had happened, and "all well" at the end only.
     health = [line for part in (killed, stopped, finished) for line in part.stdout.splitlines() if "Health" in line]
     assert {*health} == {line for line in uninterrupted[1].splitlines() if "Health" in line} and health
@@ -312,6 +312,33 @@ def test_a_run_killed_again_and_again_equals_the_one_that_was_not(uninterrupted,
     starts = run.read_config()[1]["starts"]
     assert [start["step"] for start in starts] == [0, 20, 20, 40, 56]
     assert [start["epochs"] for start in starts] == [2, 4, 4, 4, 4]
+
+
+def test_a_run_killed_before_its_last_checkpoint_makes_its_models_again(server, tmp_path):
+    run = Run(tmp_path / "run")
+    killed = server.run(*TINIEST, "1", "--run", run.folder, inject=BEFORE_THE_RENAME.format(name="/generator.keras"))
+    assert killed.code == -9 and not run.generator_keras.exists(), killed.stderr
+    finished = server.run("--resume", run.folder)
+    assert finished.code == 0 and run.generator_keras.exists(), finished.stderr
+
+
+# A clock that is a year ahead or behind at each reading.
+JUMPING_CLOCK = """
+import itertools, time, tqdm.std
+jumps, inner = itertools.cycle((0.0, 3e7, -3e7)), time.time
+time.time = tqdm.std.time = lambda: inner() + next(jumps)
+"""
+
+
+def test_a_clock_that_jumps_changes_nothing(server, tmp_path):
+    steady, jumping = Run(tmp_path / "steady"), Run(tmp_path / "jumping")
+    results = [server.run(*TINIEST, "2", "--run", steady.folder)]
+    results += [server.run(*TINIEST, "1", "--run", jumping.folder, inject=JUMPING_CLOCK)]
+    results += [server.run("--resume", jumping.folder, "--epochs", "2", inject=JUMPING_CLOCK)]
+    assert [result.code for result in results] == [0, 0, 0], [result.stderr for result in results]
+    assert jumping.history_csv.read_bytes() == steady.history_csv.read_bytes()
+    assert jumping.sample_png(2).read_bytes() == steady.sample_png(2).read_bytes()
+    assert all(float(re.search(r"Trained . steps in (\d+\.\d) s", result.stdout)[1]) < 600 for result in results)
 
 
 def test_a_run_without_decay_cannot_be_made_shorter_than_it_is(uninterrupted):

@@ -44,7 +44,7 @@ def strip(run: Run) -> str:
 
     A stored picture, not a new one: another processor would round some pixels differently.
     """
-    last = max(run.samples.glob("epoch_*.png"))
+    last = run.sample_png(run.sampled_epochs()[-1])
     height, width, _ = run.read_config()[1]["data"]["shape"]
     tiles = without_gaps(plots.open_png(last), height, width)
     rows, columns = len(tiles) // height, tiles.shape[1] // width

@@ -5,7 +5,6 @@ written under a temporary name and renamed when it is complete.
 """
 
 import collections
-import contextlib
 import dataclasses
 import errno
 import hashlib
@@ -14,8 +13,6 @@ import math
 import os
 import shutil
 import sys
-import tempfile
-import time
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -23,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gan_tf.common.errors import InputError
-from gan_tf.common.files import cache_folder
+from gan_tf.common.files import cache_folder, working_folder
 from gan_tf.config import Config
 from gan_tf.data.decoding import (
     SUFFIXES,
@@ -196,16 +193,15 @@ def build_cache(entry: Path, folder: Path, files: list[File], config: Config) ->
     cache = entry.parent
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        remove_stale(cache)
-        with tempfile.TemporaryDirectory(prefix=".new-", dir=cache) as temporary:
-            new = Path(temporary, "entry")
+        with working_folder(cache) as temporary:
+            new = temporary / "entry"
             new.mkdir()
             decode(new, folder, files, config)
             try:
                 os.rename(new, entry)
             except OSError:  # There is one already: a faster process has made it, or it is damaged.
                 if read_cache(entry) is None:
-                    os.rename(entry, Path(temporary, "damaged"))
+                    os.rename(entry, temporary / "damaged")
                     os.rename(new, entry)
         if decoded := read_cache(entry):
             return decoded
@@ -216,14 +212,6 @@ def build_cache(entry: Path, folder: Path, files: list[File], config: Config) ->
             f"{cache} has to hold up to {megabytes:,} MB of decoded pictures, but cannot ({error.strerror}); make room "
             "there, or set the environment variable KERAS_HOME to another folder."
         ) from error
-
-
-def remove_stale(cache: Path) -> None:
-    """Delete the temporary folders that killed processes left behind. No process decodes for longer than a day."""
-    for leftover in cache.glob(".new-*"):
-        with contextlib.suppress(FileNotFoundError):
-            if leftover.stat().st_mtime < time.time() - 24 * 60 * 60:
-                shutil.rmtree(leftover, ignore_errors=True)
 
 
 def decode(new: Path, folder: Path, files: list[File], config: Config) -> None:

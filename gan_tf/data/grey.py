@@ -4,6 +4,7 @@ import dataclasses
 import gzip
 import io
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,10 @@ import numpy as np
 from gan_tf.common.errors import InputError
 from gan_tf.config import Config
 from gan_tf.data.images import ImageDataset
-from gan_tf.data.sources import import_client, pictures_in_parquet
+from gan_tf.data.sources import import_client, message, pictures_in_parquet
+
+USED = ("x_train", "y_train")  # Of an .npz file.
+MOST_BYTES = 2**29  # Of a set's unpacked images: 680,000 of 28x28, five times as many as the largest set here has.
 
 # Takes the paths of a data set's files. Returns images (N, 28, 28) and labels (N,), both uint8.
 Reader = Callable[..., tuple[np.ndarray, np.ndarray]]
@@ -72,7 +76,13 @@ def read_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
     try:
         with zipfile.ZipFile(path) as members:  # np.load would take a file that is no archive for a pickle.
             keys = [name.removesuffix(".npy") for name in members.namelist()]
-        if not {"x_train", "y_train"} <= set(keys):
+            # zipfile unpacks no more of a member than its file_size.
+            size = sum(info.file_size for key, info in zip(keys, members.infolist(), strict=True) if key in USED)
+        if size > MOST_BYTES:
+            raise InputError(
+                f"{path} unpacks to {size / 1e9:,.1f} GB, more than the {MOST_BYTES / 1e9:.1f} GB allowed."
+            )
+        if not {*USED} <= {*keys}:
             raise InputError(
                 f"{path} has the keys {', '.join(keys) or '(none)'}, but images and labels must be under x_train and "
                 f"y_train; {again}."
@@ -95,16 +105,35 @@ def read_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def read_idx(images: Path, labels: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Images (N, 28, 28) and labels (N,), uint8, from gzipped idx files whose hashes have been checked."""
-    with gzip.open(images) as x, gzip.open(labels) as y:  # Their headers have 16 and 8 bytes.
-        return np.frombuffer(x.read()[16:], np.uint8).reshape(-1, 28, 28), np.frombuffer(y.read()[8:], np.uint8)
+    """Images (N, 28, 28) and labels (N,), uint8, from gzipped idx files whose hashes have been checked. Raises
+    InputError if they are damaged all the same."""
+    try:
+        with gzip.open(images) as x, gzip.open(labels) as y:  # Their headers have 16 and 8 bytes.
+            found = np.frombuffer(x.read(MOST_BYTES), np.uint8, offset=16).reshape(-1, 28, 28)
+            return checked(found, np.frombuffer(y.read(MOST_BYTES), np.uint8, offset=8))
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise InputError(
+            f"{images} or {labels.name} is damaged ({error}); remove both to download them again."
+        ) from error
+
+
+def checked(images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both unchanged. Raises ValueError unless they are (N, 28, 28) and (N,)."""
+    if images.shape != (len(labels), 28, 28):
+        raise ValueError(f"it holds images {images.shape} and labels {labels.shape}")
+    return images, labels
 
 
 def read_letters(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Images (N, 28, 28), upright, and labels (N,), 0 for A, uint8, from a parquet file whose hash has been checked."""
+    """Images (N, 28, 28), upright, and labels (N,), 0 for A, uint8, from a parquet file whose hash has been checked.
+    Raises InputError if it is damaged all the same."""
     from PIL import Image
 
-    pictures = [np.asarray(Image.open(io.BytesIO(picture))) for picture in pictures_in_parquet(path)]
-    labels = import_client("pyarrow.parquet").read_table(path, columns=["label"])["label"].to_numpy()
-    # EMNIST stores its images column by column, so each one appears transposed.
-    return np.stack(pictures).swapaxes(1, 2), labels.astype(np.uint8)
+    parquet = import_client("pyarrow.parquet")
+    try:
+        pictures = [np.asarray(Image.open(io.BytesIO(picture))) for picture in pictures_in_parquet(path)]
+        labels = parquet.read_table(path, columns=["label"])["label"].to_numpy().astype(np.uint8)
+        # EMNIST stores its images column by column, so each one appears transposed.
+        return checked(np.stack(pictures).swapaxes(1, 2), labels)
+    except Exception as error:  # pyarrow and Pillow each raise their own types.
+        raise InputError(f"{path} is damaged ({message(error)}); remove it to download it again.") from error

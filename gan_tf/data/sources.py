@@ -9,6 +9,7 @@ import dataclasses
 import errno
 import hashlib
 import importlib
+import itertools
 import os
 import socket
 import tempfile
@@ -19,7 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from gan_tf.common.errors import InputError
-from gan_tf.common.files import cache_folder
+from gan_tf.common.files import cache_folder, working_folder
+
+MOST_BYTES = 2**28  # Of a picture in an archive.
 
 
 class Unavailable(InputError):
@@ -161,10 +164,10 @@ class HubPictures(HubFile):
     def fetch(self) -> Path:
         archive = super().cached() or super().fetch()
         self.folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".new-", dir=self.folder.parent) as temporary:
-            unpack(archive, Path(temporary, "unpacked"))
+        with working_folder(self.folder.parent) as temporary:
+            unpack(archive, temporary / "unpacked")
             if not self.cached():  # Another process may have been faster.
-                os.rename(Path(temporary, "unpacked"), self.folder)
+                os.rename(temporary / "unpacked", self.folder)
         return self.folder
 
 
@@ -231,17 +234,20 @@ def unpack(archive: Path, folder: Path) -> None:
     OSError."""
     folder.mkdir()
     pictures = pictures_in_zip(archive) if archive.suffix == ".zip" else pictures_in_parquet(archive)
-    try:
-        for number, picture in enumerate(pictures):
-            # Not under the names in the archive, which could lead out of the folder.
-            (folder / f"{number:06}.png").write_bytes(picture)
-    except (OSError, InputError):
-        raise
-    except Exception as error:  # zipfile, zlib and pyarrow each raise their own types for a damaged file.
-        # Names the file itself. Removing the client's link to it would not trigger a download.
-        raise InputError(
-            f"{archive.resolve()} cannot be used ({message(error)}); remove it to download it again."
-        ) from error
+    for number in itertools.count():
+        try:
+            picture = next(pictures, None)
+        except InputError:
+            raise
+        except Exception as error:  # zipfile, zlib and pyarrow each raise their own types for a damaged file.
+            # Names the file itself. Removing the client's link to it would not trigger a download.
+            raise InputError(
+                f"{archive.resolve()} cannot be used ({message(error)}); remove it to download it again."
+            ) from error
+        if picture is None:
+            return
+        # Not under the names in the archive, which could lead out of the folder.
+        (folder / f"{number:06}.png").write_bytes(picture)
 
 
 def pictures_in_zip(path: Path) -> Iterator[bytes]:
@@ -252,10 +258,16 @@ def pictures_in_zip(path: Path) -> Iterator[bytes]:
             name = member.rpartition("/")[2]
             if name.lower().endswith((".png", ".jpg", ".jpeg")) and not name.startswith("."):
                 members.setdefault(name, member)
-        yield from map(archive.read, members.values())
+        for member in members.values():
+            if archive.getinfo(member).file_size > MOST_BYTES:  # zipfile unpacks no more than this.
+                raise InputError(f"{path} holds {member}, which is too large for a picture; remove it.")
+            yield archive.read(member)
 
 
 def pictures_in_parquet(path: Path) -> Iterator[bytes]:
     """The bytes of each picture in the column `image`, in Hugging Face's layout: {"bytes": ..., "path": ...}."""
     for row in import_client("pyarrow.parquet").read_table(path, columns=["image"])["image"]:
-        yield row["bytes"].as_py()
+        picture = row["bytes"].as_py()
+        if not isinstance(picture, bytes):
+            raise ValueError("a picture in it is no bytes")
+        yield picture

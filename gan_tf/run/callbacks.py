@@ -15,12 +15,12 @@ import numpy as np
 from tqdm import tqdm
 
 from gan_tf.common.errors import InputError
-from gan_tf.common.files import atomic_write
+from gan_tf.common.files import atomic_write, flush
 from gan_tf.config import Config
 from gan_tf.data.images import ImageDataset, class_shares
 from gan_tf.gan import GAN, inputs_of_each_class, random_inputs, sample
 from gan_tf.measure.features import Features, dataset_features
-from gan_tf.measure.health import PATIENCE, HeldOutAccuracy, LabelAgreement, diagnose
+from gan_tf.measure.health import PATIENCE, HeldOutAccuracy, LabelAgreement, Watch
 from gan_tf.measure.report import run_reference
 from gan_tf.run import plots
 from gan_tf.run.checkpoints import CheckpointStore
@@ -129,22 +129,26 @@ def numbers(logs: dict[str, float]) -> str:
 
 
 class History(keras.callbacks.Callback):
-    """Writes history.csv: the `epoch_row` of each epoch, counted from 1. `columns` maps each column to its values so
-    far, those of earlier starts included."""
+    """Writes history.csv: the `epoch_row` of each epoch, counted from 1. `row` is that of the last one. Earlier rows
+    are only in the file, so that a run of a week does not fill the memory."""
 
     def __init__(self, run: Run, extra: Sequence[Columns] = ()):
         super().__init__()
-        self.path, self.extra, self.columns = run.history_csv, extra, run.read_history()
+        self.run, self.extra, self.row = run, extra, {}
 
     def on_epoch_end(self, epoch, logs=None):
-        row = epoch_row(self.model, epoch + 1, self.extra)
-        for name, value in row.items():
-            self.columns.setdefault(name, []).append(value)
-        with open(self.path, "a", newline="") as file:
-            writer = csv.DictWriter(file, row, lineterminator="\n")
-            if file.tell() == 0:
+        self.row = epoch_row(self.model, epoch + 1, self.extra)
+        path = self.run.history_csv
+        with open(path, "a", newline="") as file:
+            writer = csv.DictWriter(file, self.row, lineterminator="\n")
+            is_new = file.tell() == 0
+            if is_new:
                 writer.writeheader()
-            writer.writerow(row)
+            writer.writerow(self.row)
+        # A checkpoint of this epoch follows, and a power cut must not leave it without its row.
+        flush(path)
+        if is_new:
+            flush(path.parent)
 
 
 class Health(keras.callbacks.Callback):
@@ -152,29 +156,29 @@ class Health(keras.callbacks.Callback):
 
     def __init__(self, history: History, config: Config):
         super().__init__()
-        self.history, self.config, self.reported, self.first = history.columns, config, set(), 0
+        self.history, self.watch, self.reported, self.first = history, Watch(config), set(), 0
 
     def on_train_begin(self, logs=None):
         # A resumed run does not repeat itself.
-        past = {name: np.asarray(values) for name, values in self.history.items()}
-        self.first = len(past.get("epoch", ()))
-        for epochs in range(self.first):
-            self.reported |= {*diagnose({name: values[: epochs + 1] for name, values in past.items()}, self.config)}
+        past = self.history.run.read_history()
+        for row in zip(*past.values(), strict=True):
+            self.reported |= {*self.watch.add(dict(zip(past, row, strict=True)))}
+        self.first = self.watch.epochs
 
     def on_epoch_end(self, epoch, logs=None):
-        for name, sentence in diagnose(self.history, self.config).items():
+        for name, sentence in self.watch.add(self.history.row).items():
             if name not in self.reported:
                 self.reported.add(name)
                 print(f"Health, epoch {epoch + 1}: {sentence}", flush=True)
 
     def on_train_end(self, logs=None):
-        history, epochs = self.history, len(self.history.get("epoch", ()))
+        row, epochs = self.history.row, self.watch.epochs
         if self.reported or epochs < PATIENCE or epochs == self.first or self.model.stop_training:
             return
         print(
-            f"Health, epoch {epochs}: all well. The discriminator is right about {history['accuracy_real'][-1]:.0%} of "
-            f"real images and {history['accuracy_fake'][-1]:.0%} of fakes; two fakes are {history['spread'][-1]:.2f} "
-            "times as far apart as two real images."
+            f"Health, epoch {epochs}: all well. The discriminator is right about {row['accuracy_real']:.0%} of "
+            f"real images and {row['accuracy_fake']:.0%} of fakes; two fakes are {row['spread']:.2f} times as far "
+            "apart as two real images."
         )
 
 
@@ -194,7 +198,7 @@ def grid_inputs(config: Config, shares: np.ndarray) -> np.ndarray:
 
 class Samples(keras.callbacks.Callback):
     """Writes samples/epoch_NNNN.png: the averaged generator's images of the same inputs after each epoch. 0000 is
-    before the first step."""
+    before the first step. Of a long run, some are deleted again (`gan_tf.run.folder.is_sample_kept`)."""
 
     def __init__(self, run: Run, inputs: np.ndarray):
         super().__init__()
@@ -206,6 +210,7 @@ class Samples(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         self.save(epoch + 1)
+        self.run.thin_samples(epoch + 1)
 
     def save(self, epoch: int) -> None:
         fakes = sample(self.model.ema_generator, self.inputs)
@@ -229,8 +234,9 @@ class Checkpoint(keras.callbacks.Callback):
         self.save()
 
     def save(self) -> None:
-        self.store.save()
+        # The checkpoint last: a resumed run makes nothing that belongs before it.
         self.run.save_models(self.model)
+        self.store.save()
         self.model.stop_training = self.stop_requested
 
 

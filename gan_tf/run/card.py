@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gan_tf import __version__
-from gan_tf.config import Config, is_path
+from gan_tf.config import Config
 from gan_tf.data.registry import DATASETS
 from gan_tf.measure import report
 from gan_tf.run.callbacks import MOST_CLASSES
@@ -30,7 +30,8 @@ def repository(run: Run) -> str:
 
 def licence(config: Config) -> str:
     """The hub's identifier of the licence of the images that a run learned from."""
-    return "unknown" if is_path(config.dataset) else LICENCES.get(DATASETS[config.dataset].licence, "unknown")
+    data = DATASETS.get(config.dataset)  # None for a folder.
+    return LICENCES.get(data.licence, "unknown") if data else "unknown"
 
 
 def model_card(run: Run, page: str | None = None) -> str:
@@ -107,7 +108,7 @@ images = generator({inputs})
 
 def origin(config: Config, count: int) -> str:
     """What it learned from, and whose that is."""
-    if is_path(config.dataset):
+    if config.dataset not in DATASETS:
         return (
             f"It learned from a folder of {count:,} pictures, whose licence gan_tf does not know. If you trained it, "
             "say here where they came from, and set `license` at the top of this file."

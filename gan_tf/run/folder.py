@@ -11,6 +11,7 @@ import datetime
 import json
 import os
 import platform
+import re
 import shutil
 import socket
 import zipfile
@@ -25,6 +26,7 @@ import tensorflow as tf
 from gan_tf import __version__
 from gan_tf.common.errors import InputError
 from gan_tf.common.files import atomic_write
+from gan_tf.common.options import convert
 from gan_tf.config import Config
 from gan_tf.data.images import ImageDataset
 from gan_tf.gan import GAN
@@ -34,9 +36,9 @@ from gan_tf.run import devices, plots
 FORMAT = 6  # The format of config.json and of the checkpoints; raised whenever older code could not read them.
 
 
-def save_picture(path: Path, picture: np.ndarray) -> None:
-    """Write a uint8 picture (H, W, 1, 3 or 4) as PNG."""
-    with atomic_write(path) as temporary:
+def save_picture(path: Path, picture: np.ndarray, durable: bool = True) -> None:
+    """Write a uint8 picture (H, W, 1, 3 or 4) as PNG; for `durable`, see `atomic_write`."""
+    with atomic_write(path, durable) as temporary:
         plots.save_png(temporary, picture)
 
 
@@ -101,9 +103,9 @@ class Run:
                 shutil.rmtree(folder, ignore_errors=True)
                 raise
         except FileExistsError:
-            raise InputError(
-                f"{folder} exists already: continue that run with --resume {folder}, or name a new folder with --run."
-            ) from None
+            begun = run.config_json.exists()  # Otherwise, it is not a run's, or a start was killed in its first moment.
+            advice = f"continue that run with --resume {folder}" if begun else "it holds no run, so remove it"
+            raise InputError(f"{folder} exists already: {advice}, or name a new folder with --run.") from None
         except OSError as error:
             raise InputError(
                 f"The run's folder {folder} cannot be made ({error.strerror}): name a writable one with --run."
@@ -154,9 +156,10 @@ class Run:
         try:
             record = json.loads(self.config_json.read_text())
             if record["format"] == FORMAT:
+                check_record(record)
                 return Config(**record["config"]), record
             age = "an older" if record["format"] < FORMAT else "a newer"
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise InputError(f"{self.config_json} cannot be read ({error}): it is not as gan_tf wrote it.") from error
         raise InputError(
             f"{self.folder} was made by {age} gan_tf: its format is {record['format']}, and gan_tf {__version__} reads "
@@ -190,16 +193,30 @@ class Run:
             temporary.write_text(json.dumps(record, indent=2) + "\n")
 
     def read_metrics(self) -> dict:
-        """metrics.json, or an empty dict before it exists."""
-        return json.loads(self.metrics_json.read_text()) if self.metrics_json.exists() else {}
+        """metrics.json, or an empty dict before it exists. Raises InputError for a damaged one."""
+        if not self.metrics_json.exists():
+            return {}
+        try:
+            return dict(json.loads(self.metrics_json.read_text()))
+        except (OSError, ValueError, TypeError, RecursionError) as error:
+            raise InputError(f"{self.metrics_json} cannot be read ({error}): it is not as gan_tf wrote it.") from error
 
     def read_history(self) -> dict[str, list[float]]:
-        """history.csv as column name -> one value per epoch, or an empty dict before it exists."""
+        """history.csv as column name -> one value per epoch, or an empty dict before it exists. Raises InputError for
+        a damaged one."""
         if not self.history_csv.exists():
             return {}
-        with open(self.history_csv, newline="") as file:
-            rows = list(csv.DictReader(file))
-        return {name: [float(row[name]) for row in rows] for name in rows[0]} if rows else {}
+        try:
+            with open(self.history_csv, newline="") as file:
+                # A last line without its end is that of a process that was killed while it wrote it.
+                lines = csv.reader(line for line in file if line.endswith("\n"))
+                columns: dict[str, list[float]] = {name: [] for name in next(lines, [])}
+                for line in lines:
+                    for values, cell in zip(columns.values(), line, strict=True):
+                        values.append(float(cell))
+        except (OSError, ValueError, csv.Error) as error:
+            raise InputError(f"{self.history_csv} cannot be read ({error}): it is not as gan_tf wrote it.") from error
+        return columns if any(columns.values()) else {}
 
     def cut_history(self, epochs: int) -> None:
         """Keep the first `epochs` rows of history.csv: later ones were written after the last checkpoint."""
@@ -212,6 +229,17 @@ class Run:
         """The path of the sample grid from the end of `epoch`; epoch 0 is before the first step."""
         return self.samples / f"epoch_{epoch:04d}.png"
 
+    def sampled_epochs(self) -> np.ndarray:
+        """The epochs whose sample grids are there, sorted integers (N,)."""
+        names = (re.fullmatch("epoch_([0-9]+).png", path.name) for path in self.samples.glob("epoch_*.png"))
+        return np.array(sorted(int(name[1]) for name in names if name), int)
+
+    def thin_samples(self, epochs: int) -> None:
+        """Delete the sample grids that a run no longer keeps after `epochs` epochs."""
+        for epoch in self.sampled_epochs().tolist():
+            if not is_sample_kept(epoch, epochs):
+                self.sample_png(epoch).unlink()
+
     def save_models(self, gan: GAN) -> None:
         """Write generator.keras (the averaged weights) and discriminator.keras, both of built-in Keras layers only."""
         models = {self.generator_keras: gan.ema_generator, self.discriminator_keras: to_plain(gan.discriminator)}
@@ -220,18 +248,57 @@ class Run:
                 model.save(temporary)
 
     def load_generator(self) -> keras.Model:
-        """The averaged generator. Raises InputError, with both versions if Keras's is the reason."""
+        """The averaged generator. Raises InputError, with both versions if Keras's is the reason, and if it is not the
+        generator of config.json."""
         path = self.generator_keras
         if not path.exists():
             raise InputError(
                 f"{self.folder} has no generator.keras yet: finish the run with python -m gan_tf.train --resume "
                 f"{self.folder}"
             )
-        return load_model(path)
+        model, (config, record) = load_model(path), self.read_config()
+        inputs = config.latent_dim + len(record["data"]["classes"])
+        # A model with several inputs has a list of shapes.
+        if (model.input_shape, model.output_shape) != ((None, inputs), (None, *record["data"]["shape"])):
+            raise InputError(f"{path} is not the generator that {self.config_json} describes: train the run again.")
+        return model
 
     def load_discriminator(self) -> keras.Model | None:
         """The discriminator, or None if the folder has none. Raises InputError as `load_generator` does."""
         return load_model(self.discriminator_keras) if self.discriminator_keras.exists() else None
+
+
+# What the commands read of config.json's "data", and its types.
+DATA = {
+    "name": str,
+    "images": int,
+    "shape": tuple[int, ...],
+    "source": str,
+    "fingerprint": str,
+    "fallback": str | None,
+}
+
+
+def check_record(record: dict) -> None:
+    """Raise ValueError, TypeError, KeyError or AttributeError unless all that the commands read of config.json is
+    there."""
+    data = record["data"]
+    shares = list(data["classes"].values())
+    try:
+        for name, annotation in DATA.items():
+            convert(data[name], annotation)
+        convert(shares, tuple[float, ...])
+        convert(record["starts"], tuple[dict, ...])
+        phases = convert(record["phases"], tuple[tuple[int, ...], ...])
+    except ValueError:
+        raise ValueError("its data, phases or starts have another type") from None
+    if not (
+        len(data["shape"]) == 3
+        and min(data["shape"]) > 0
+        and (not shares or (min(shares) >= 0 and abs(sum(shares) - 1) < 1e-6))
+        and all(len(phase) == 2 and phase[0] < phase[1] for phase in phases)
+    ):
+        raise ValueError("its shape, classes or phases are impossible")
 
 
 def load_model(path: Path) -> keras.Model:
@@ -248,6 +315,24 @@ def load_model(path: Path) -> keras.Model:
 def telling_epochs(epochs: int, count: int) -> np.ndarray:
     """Epoch 0 and up to `count` others, the last one included: more of the early ones, where most changes."""
     return np.unique([0, *np.geomspace(1, epochs, count).round().astype(int)])
+
+
+def is_sample_kept(epoch: int, epochs: int) -> bool:
+    """Whether the sample grid of `epoch` is kept when `epochs` are done.
+
+    All are, of fewer than 128. Of more, 64 to 128 at even distances, for the animation, the last ten, and four of each
+    doubling, as most changes early: fewer than 200 of 100,000. A grid that is not kept now is not kept later either, so
+    a resumed run has the same ones.
+    """
+    even = 2 ** (epochs // 128).bit_length()
+    early = 2 ** max(0, epoch.bit_length() - 3)
+    return epoch % min(even, early) == 0 or epoch > epochs - 10
+
+
+def nearest(there: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """For each of the wanted epochs, the first of the sorted epochs `there`, (N,) with N > 0, that is not before it, or
+    else the last; each once."""
+    return there[np.unique(np.searchsorted(there, wanted).clip(max=len(there) - 1))]
 
 
 def now() -> str:

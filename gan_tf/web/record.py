@@ -13,9 +13,9 @@ from gan_tf.common.options import annotations
 from gan_tf.config import GROUPS, Config, is_path
 from gan_tf.losses import LOSSES, chance_losses
 from gan_tf.measure import report
-from gan_tf.measure.health import HEALTHY, History, diagnose
+from gan_tf.measure.health import HEALTHY, History, Watch
 from gan_tf.run import plots
-from gan_tf.run.folder import Run, telling_epochs
+from gan_tf.run.folder import Run, nearest, telling_epochs
 
 GRIDS = 6  # Sample grids in the page. More would make it larger, and hardly tell more.
 QUALITY = 75  # Of the grids' JPEGs, in percent.
@@ -68,21 +68,19 @@ def significant(value: float) -> float | None:
 def verdicts(history: History, config: Config) -> list[list[str]]:
     """The sentences of `diagnose` after each epoch, and after epoch 0, of which it says nothing. It says nothing either
     once a number is not finite: no threshold holds for that."""
-    epochs = len(history.get("epoch", ()))
-    found = []
-    for epoch in range(epochs + 1):
-        past = {name: values[:epoch] for name, values in history.items()}
-        finite = all(np.isfinite(past[name]).all() for name in WATCHED if epoch)
-        found.append(list(diagnose(past, config).values()) if finite else [])
+    watch, found, finite = Watch(config), [[]], True
+    for row in zip(*history.values(), strict=True):
+        values = dict(zip(history, row, strict=True))
+        finite = finite and bool(np.isfinite([values[name] for name in WATCHED]).all())
+        found.append(list(watch.add(values).values()) if finite else [])
     return found
 
 
 def sampled_epochs(run: Run, epochs: int) -> list[int]:
     """The epochs up to `epochs` whose sample grids the page shows: at most GRIDS of those that are there."""
-    there = np.array([epoch for epoch in range(epochs + 1) if run.sample_png(epoch).exists()])
-    if len(there) <= GRIDS:
-        return there.tolist()
-    return there[np.unique(np.searchsorted(there, telling_epochs(there[-1], GRIDS - 1)))].tolist()
+    there = run.sampled_epochs()
+    there = there[there <= epochs]
+    return (there if len(there) <= GRIDS else nearest(there, telling_epochs(there[-1], GRIDS - 1))).tolist()
 
 
 def sample(run: Run, epoch: int) -> dict[str, Any]:

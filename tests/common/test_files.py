@@ -1,8 +1,12 @@
+import contextlib
+import errno
+import os
+import time
 from pathlib import Path
 
 import pytest
 
-from gan_tf.common.files import atomic_write, cache_folder, remove_partial_files
+from gan_tf.common.files import atomic_write, cache_folder, remove_partial_files, working_folder
 
 
 def test_a_write_appears_whole_and_replaces_what_was_there(tmp_path):
@@ -38,6 +42,37 @@ def test_a_folder_appears_whole_and_does_not_replace_another(tmp_path):
     assert list(tmp_path.iterdir()) == [path] and (path / "a.txt").read_text() == "a"
 
 
+@pytest.mark.skipif(os.name != "posix", reason="Windows flushes no folders")
+def test_a_power_cut_finds_the_content_before_the_name_and_both_on_the_disk(tmp_path, disk_calls):
+    with atomic_write(tmp_path / "a.txt") as temporary:
+        temporary.write_text("a")
+    assert disk_calls == [("flush of temporary", "a.txt"), ("replace", "a.txt"), ("flush", tmp_path.name)]
+    disk_calls.clear()
+    with atomic_write(tmp_path / "folder") as temporary:
+        temporary.mkdir()
+        (temporary / "b.txt").write_text("b")
+    content = [("flush", "b.txt"), ("flush of temporary", "folder")]
+    assert disk_calls == [*content, ("replace", "folder"), ("flush", tmp_path.name)]
+    disk_calls.clear()
+    with atomic_write(tmp_path / "a.txt", durable=False) as temporary:
+        temporary.write_text("c")
+    assert disk_calls == [("replace", "a.txt")] and (tmp_path / "a.txt").read_text() == "c"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows flushes no folders")
+def test_a_drive_that_cannot_flush_a_folder_is_no_error_and_one_that_fails_is(tmp_path, monkeypatch):
+    for number, fails in ((errno.EINVAL, False), (errno.EIO, True)):
+
+        def refuse(descriptor, number=number):
+            if os.path.isdir(f"/proc/self/fd/{descriptor}") or number == errno.EIO:
+                raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(os, "fsync", refuse)
+        with pytest.raises(OSError) if fails else contextlib.nullcontext(), atomic_write(tmp_path / "a") as temporary:
+            temporary.write_text(str(number))
+        assert (tmp_path / "a").read_text() == str(errno.EINVAL) and len(list(tmp_path.iterdir())) == 1
+
+
 def test_partial_files_of_a_killed_process_are_removed_and_others_stay(tmp_path):
     (tmp_path / "samples").mkdir()
     kept = [tmp_path / ".cache.json", tmp_path / "1.png", tmp_path / "samples" / "2.png"]
@@ -58,3 +93,20 @@ def test_the_cache_is_where_keras_has_its_data_sets(monkeypatch, tmp_path):
     assert cache_folder() == tmp_path / "datasets"
     monkeypatch.delenv("KERAS_HOME")
     assert cache_folder() == Path.home() / ".keras" / "datasets"
+
+
+def test_a_working_folder_is_deleted_by_its_process_or_when_that_is_dead_and_never_because_the_clock_jumped(
+    tmp_path, monkeypatch
+):
+    now = time.time()
+    with working_folder(tmp_path) as mine:
+        (mine / "half").touch()
+        (tmp_path / ".new-dead").mkdir()
+        (tmp_path / ".new-dead" / "half").touch()
+        monkeypatch.setattr(time, "time", lambda: now - 3600 * 24 * 365)
+        with working_folder(tmp_path):
+            assert mine.exists() and (tmp_path / ".new-dead").exists()
+        monkeypatch.setattr(time, "time", lambda: now + 3600 * 24 * 365)
+        with working_folder(tmp_path):
+            assert (mine / "half").exists() and not (tmp_path / ".new-dead").exists()
+    assert list(tmp_path.iterdir()) == []

@@ -8,6 +8,7 @@ from PIL import Image
 
 from gan_tf.common.errors import InputError
 from gan_tf.config import Config
+from gan_tf.data import grey
 from gan_tf.data.grey import load_grey, read_digits, read_idx, read_letters, read_npz, resize
 
 DIGITS = tuple("0123456789")
@@ -102,6 +103,39 @@ def test_an_unusable_npz_file_is_named_with_the_reason(npz, spoil, why):
     with pytest.raises(InputError, match=why) as caught:
         load_grey("mnist", DIGITS, [npz], read_npz, Config(dataset="mnist"))
     assert str(caught.value).startswith(str(npz))
+
+
+def test_an_npz_file_that_unpacks_to_more_than_is_allowed_is_not_unpacked(npz, monkeypatch):
+    monkeypatch.setattr(grey, "MOST_BYTES", 10_000)
+    monkeypatch.setattr(np, "load", None)
+    with pytest.raises(InputError, match=r"mnist\.npz unpacks to 0\.0 GB, more than the 0\.0 GB allowed"):
+        load_grey("mnist", DIGITS, [npz], read_npz, Config(dataset="mnist"))
+
+
+@pytest.mark.parametrize(
+    "spoil", [flip_a_byte, lambda path: path.write_bytes(b""), lambda path: path.write_bytes(gzip.compress(b"a" * 17))]
+)
+@pytest.mark.parametrize("name", ["x", "y"])
+def test_damaged_idx_files_are_named(tmp_path, name, spoil):
+    test_idx_files(tmp_path)
+    spoil(tmp_path / name)
+    with pytest.raises(InputError, match=r"x or y is damaged \(.*\); remove both"):
+        read_idx(tmp_path / "x", tmp_path / "y")
+
+
+def test_idx_files_are_not_unpacked_without_bounds(tmp_path, monkeypatch):
+    monkeypatch.setattr(grey, "MOST_BYTES", 1000)
+    with pytest.raises(InputError, match="x or y is damaged"):
+        test_idx_files(tmp_path)
+
+
+@pytest.mark.parametrize("size", [0, 300, -10])
+def test_damaged_letters_are_named(tmp_path, size):
+    test_letters_are_transposed_to_be_upright(tmp_path)
+    path = tmp_path / "letters.parquet"
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(InputError, match=r"letters\.parquet is damaged \(.*\); remove it"):
+        read_letters(tmp_path / "letters.parquet")
 
 
 def test_idx_files(tmp_path):

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from gan_tf.common.errors import InputError
+from gan_tf.data import sources
 from gan_tf.data.sources import HubFile, HubPictures, KaggleFolder, KerasFile, Unavailable, unpack
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -353,6 +354,20 @@ def test_a_damaged_archive_is_named_and_not_used(hub, server, tmp_path, file, sp
     Path(str(caught.value).split(" cannot be used")[0]).unlink()
     serve(server, intact, file)
     assert unpacked(source.get()) == pictures
+
+
+def test_what_is_too_large_for_a_picture_is_not_unpacked(tmp_path, monkeypatch):
+    (tmp_path / "a.zip").write_bytes(zipped([("bomb.png", bytes(10_000))]))
+    monkeypatch.setattr(sources, "MOST_BYTES", 9_999)
+    monkeypatch.setattr(zipfile.ZipFile, "read", None)
+    with pytest.raises(InputError, match=r"a\.zip holds bomb\.png, which is too large for a picture"):
+        unpack(tmp_path / "a.zip", tmp_path / "inside")
+
+
+def test_a_parquet_file_of_something_else(tmp_path):
+    (tmp_path / "a.parquet").write_bytes(parquet({"image": [{"bytes": "text"}]}))
+    with pytest.raises(InputError, match=r"a\.parquet cannot be used \(a picture in it is no bytes\); remove it"):
+        unpack(tmp_path / "a.parquet", tmp_path / "inside")
 
 
 def test_removing_the_named_archive_helps_when_the_client_has_only_a_link(hub, server):

@@ -11,7 +11,7 @@ from gan_tf.config import Config, preset_config
 from gan_tf.data import registry
 from gan_tf.data.images import ImageDataset
 from gan_tf.losses import LOSSES
-from gan_tf.measure.health import HEALTHY, PATIENCE, HeldOutAccuracy, LabelAgreement, diagnose
+from gan_tf.measure.health import HEALTHY, PATIENCE, HeldOutAccuracy, LabelAgreement, Watch, diagnose
 from gan_tf.run import plots
 from gan_tf.run.build import build_gan
 from gan_tf.run.callbacks import Health, History
@@ -52,12 +52,24 @@ WELL = {
 
 def all_verdicts(history, config: Config) -> dict[str, tuple[int, str]]:
     """Each verdict with the epoch after which it is first reached and its sentence."""
-    found = {}
+    found, watch = {}, Watch(config)
     for epoch in range(1, len(history["epoch"]) + 1):
         so_far = {column: values[:epoch] for column, values in history.items()}
-        for name, sentence in diagnose(so_far, config).items():
+        verdicts = diagnose(so_far, config)
+        # A run has only a few rows of its history at hand.
+        assert watch.add({column: values[-1] for column, values in so_far.items()}) == verdicts
+        for name, sentence in verdicts.items():
             found.setdefault(name, (epoch, sentence))
     return found
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_watch_says_what_the_whole_history_says(loss):
+    random, config = np.random.default_rng(0), Config(loss=loss, epochs=200)
+    history = {"epoch": np.arange(1.0, 201)} | {name: random.random(200).round(1) for name in WELL if name != "epoch"}
+    history["d_loss"] = random.choice([-60.0, -5, 0, 0.1, 1, 100], 200, p=[0.01, 0.3, 0.2, 0.3, 0.18, 0.01])
+    history["accuracy_fake"] = history["accuracy_real"] = random.choice([0.9, 1], 200, p=[0.1, 0.9])
+    assert all_verdicts(history, config)
 
 
 @pytest.mark.parametrize("name", make_histories.NAMES)

@@ -9,10 +9,22 @@ import pytest
 from gan_tf import train
 from gan_tf.data.images import steps_per_epoch
 from gan_tf.gan import GAN, sample
+from gan_tf.measure import health
 from gan_tf.run import callbacks, plots
 from gan_tf.run.build import build_gan
-from gan_tf.run.callbacks import Diverged, Evaluate, Health, History, Progress, Samples, TerminateOnNonFinite, epoch_row
-from gan_tf.run.folder import Run
+from gan_tf.run.callbacks import (
+    Diverged,
+    Evaluate,
+    Health,
+    History,
+    Progress,
+    Samples,
+    TerminateOnNonFinite,
+    epoch_row,
+    make_callbacks,
+)
+from gan_tf.run.checkpoints import CheckpointStore
+from gan_tf.run.folder import Run, is_sample_kept
 from gan_tf.run.loop import train_epochs
 
 
@@ -97,16 +109,18 @@ def test_all_is_well_is_said_once_and_not_when_the_run_was_stopped(run, config, 
     health = Health(history, config)
     health.set_model(gan)
     health.on_train_begin()
-    health.on_epoch_end(2)
     health.on_train_end()
     assert capsys.readouterr().out == ""
     gan.stop_training = False
     health.on_train_end()  # No epoch ended since training began: a finished run was resumed.
     assert capsys.readouterr().out == ""
-    last = {name: values.pop() for name, values in history.columns.items()}
+    whole = run.read_history()
+    run.cut_history(2)
+    health = Health(history, config)
+    health.set_model(gan)
     health.on_train_begin()
-    for name, value in last.items():
-        history.columns[name].append(value)
+    history.row = {name: values[-1] for name, values in whole.items()}
+    health.on_epoch_end(2)
     health.on_train_end()
     assert capsys.readouterr().out.startswith("Health, epoch 3: all well. The discriminator is right about 75% of real")
 
@@ -116,7 +130,82 @@ def test_a_history_continues_that_of_earlier_starts(run, config, images):
         gan, history = build_gan(config, images.shape), History(run)
         gan.step.assign((epochs - 2) * steps_per_epoch(images, config))
         train_epochs(gan, images, dataclasses.replace(config, epochs=epochs), [history])
-    assert history.columns["epoch"] == [1, 2, 3, 4] and history.columns == run.read_history()
+    past = run.read_history()
+    assert past["epoch"] == [1, 2, 3, 4] and history.row == {name: values[-1] for name, values in past.items()}
+
+
+def test_what_belongs_to_an_epoch_is_on_the_disk_before_its_checkpoint(run, config, images, disk_calls):
+    gan = build_gan(config, images.shape)
+    train_epochs(gan, images, config, make_callbacks(run, CheckpointStore(gan, run.checkpoints), images, config, False))
+    begin = 0
+    for epoch, step in ((1, 4), (2, 8)):
+        end = disk_calls.index(("replace", f"step-{step}.index"))
+        before, begin = disk_calls[begin:end], end
+        for name in (
+            "history.csv",
+            f"epoch_000{epoch}.png",
+            "samples",
+            "generator.keras",
+            "discriminator.keras",
+            "run",
+        ):
+            assert ("flush", name) in before or ("flush of temporary", name) in before, name
+    # The first row is in a new file, whose name is on the disk after it.
+    assert disk_calls.index(("flush", "history.csv")) < disk_calls.index(("flush", "run"))
+    assert disk_calls[-1] == ("flush", "checkpoints")
+
+
+class FakeGAN:
+    """Stands for a GAN that has trained for an epoch and whose losses and generator never change."""
+
+    stop_training, generator, discriminator, ema_generator = False, None, None, None
+
+    def __init__(self):
+        result = type("Mean", (), {"result": lambda self: 0.7})()
+        self.trackers = {name: result for name in (*GAN.LOGGED, *GAN.DIAGNOSTICS)}
+
+
+def work_of_an_epoch(run, config, monkeypatch, epoch):
+    """How many files an epoch's callbacks open or delete, how many bytes they write and how many rows they keep and
+    look at, after `epoch` epochs that were no different."""
+    monkeypatch.setattr(callbacks, "sample", lambda generator, inputs: np.zeros((64, 8, 8, 1), np.uint8))
+    rows = [{"epoch": 0, **{name: 0.7 for name in (*GAN.LOGGED, *GAN.DIAGNOSTICS)}}] * (epoch - 1)
+    with open(run.history_csv, "w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    for number in range(epoch):
+        if is_sample_kept(number, epoch - 1):
+            run.sample_png(number).touch()
+    history = History(run)
+    watchers = [history, Health(history, config), Samples(run, np.zeros((64, 2)))]
+    for watcher in watchers:
+        watcher.set_model(FakeGAN())
+    looked, opened, inner = [], [], os.open
+    monkeypatch.setattr(health, "diagnose", lambda past, config: looked.append(len(past["epoch"])) or {})
+    watchers[1].on_train_begin()
+    size = run.history_csv.stat().st_size
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", lambda path, *rest: opened.append(path) or inner(path, *rest))
+        for watcher in watchers:
+            watcher.on_epoch_end(epoch - 1)
+    return {
+        "bytes": run.history_csv.stat().st_size - size,
+        "rows": looked[-1] + len(watchers[1].watch.rows),
+        "opened": len(opened),
+        "files": len(list(run.samples.iterdir())),
+    }
+
+
+def test_the_100_000th_epoch_is_as_much_work_as_the_1000th(tmp_path, config, images, monkeypatch):
+    early, late = (
+        work_of_an_epoch(Run.create(tmp_path / str(epoch), config, images, None), config, monkeypatch, epoch)
+        for epoch in (1_000, 100_000)
+    )
+    assert early["files"] <= late["files"] < 200
+    assert late["bytes"] <= early["bytes"] + 2  # Two more digits.
+    assert (late["rows"], late["opened"]) == (early["rows"], early["opened"])
+    assert late["rows"] <= 12
 
 
 class Poison(keras.callbacks.Callback):

@@ -13,7 +13,7 @@ from gan_tf import __version__
 from gan_tf.common.errors import InputError
 from gan_tf.run import devices
 from gan_tf.run.build import build_gan
-from gan_tf.run.folder import FORMAT, Run
+from gan_tf.run.folder import FORMAT, Run, is_sample_kept, nearest
 
 
 def read_record(run):
@@ -54,6 +54,9 @@ def test_an_existing_folder_is_left_alone(run, config, images):
     with pytest.raises(InputError, match=r"run exists already: continue that run with --resume .*run, or name"):
         Run.create(run.folder, config, images, None)
     assert run.config_json.read_bytes() == before
+    run.config_json.unlink()
+    with pytest.raises(InputError, match=r"run exists already: it holds no run, so remove it, or name"):
+        Run.create(run.folder, config, images, None)
 
 
 def test_a_folder_that_was_not_made_here_is_never_removed(run, config, images, monkeypatch):
@@ -71,11 +74,42 @@ def test_only_the_folder_of_a_run_can_be_opened(tmp_path):
         Run.open(tmp_path)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"format": "1"}', f'{{"format": {FORMAT}}}'])
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"format": "1"}', f'{{"format": {FORMAT}}}', "[" * 100_000])
 def test_a_config_that_gan_tf_did_not_write(run, text):
     run.config_json.write_text(text)
     with pytest.raises(InputError, match=r"config\.json cannot be read"):
         Run.open(run.folder)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"data": None},
+        {"phases": [[0]]},
+        {"phases": [[4, 2]]},
+        {"starts": 3},
+        {"shape": [28, 28]},
+        {"shape": [28, 0, 1]},
+        {"classes": [1]},
+        {"classes": {"a": "b"}},
+        {"classes": {"a": 0.5}},
+        {"classes": {"a": -1.0, "b": 2.0}},
+        {"images": "many"},
+    ],
+)
+def test_a_config_of_which_gan_tf_wrote_only_a_part(run, change):
+    record = read_record(run)
+    for name, value in change.items():
+        (record if name in record else record["data"])[name] = value
+    run.config_json.write_text(json.dumps(record))
+    with pytest.raises(InputError, match=r"config\.json cannot be read"):
+        Run.open(run.folder)
+
+
+def test_a_generator_that_is_not_the_one_of_the_config(run, config, images):
+    run.save_models(build_gan(dataclasses.replace(config, latent_dim=9), images.shape))
+    with pytest.raises(InputError, match=r"generator\.keras is not the generator that .*config\.json describes"):
+        run.load_generator()
 
 
 @pytest.mark.parametrize("age, change", [("an older", -1), ("a newer", 1)])
@@ -121,6 +155,58 @@ def test_history_is_cut_back_to_the_checkpoint(run):
     assert run.read_history() == {"epoch": [1, 2], "d_loss": [0.5, 0.25]}
     run.cut_history(0)
     assert run.history_csv.read_text() == "" and run.read_history() == {}
+
+
+@pytest.mark.parametrize(
+    "text, why",
+    [
+        ("epoch,d_loss\n1,x\n", "could not convert"),
+        ("epoch,d_loss\n1\n", "shorter"),
+        ("epoch\n1,2\n", "longer"),
+        ("epoch\n\xff", "decode"),
+    ],
+)
+def test_a_history_that_gan_tf_did_not_write(run, text, why):
+    run.history_csv.write_bytes(text.encode("latin1"))
+    with pytest.raises(InputError, match=rf"history\.csv cannot be read \(.*{why}"):
+        run.read_history()
+
+
+def test_a_row_that_was_not_finished_does_not_count(run):
+    run.history_csv.write_text("epoch,d_loss\n1,0.5\n2,0.2")  # 0.25, cut off.
+    assert run.read_history() == {"epoch": [1], "d_loss": [0.5]}
+    run.history_csv.write_text("epoch,d_lo")
+    assert run.read_history() == {}
+
+
+@pytest.mark.parametrize("text", ["{", "[" * 100_000, "3", "[1]"])
+def test_metrics_that_gan_tf_did_not_write(run, text):
+    run.metrics_json.write_text(text)
+    with pytest.raises(InputError, match=r"metrics\.json cannot be read"):
+        run.read_metrics()
+
+
+def test_few_samples_of_a_long_run_are_kept_and_those_that_are_not_never_again(run):
+    def kept(epochs):
+        return {epoch for epoch in range(epochs + 1) if is_sample_kept(epoch, epochs)}
+
+    assert kept(127) == {*range(128)} and len(kept(128)) == 74
+    before = kept(127)
+    for epochs in range(128, 3000):
+        after = kept(epochs)
+        assert after <= before | {epochs} and {0, 1, epochs - 9, epochs} <= after
+        before = after
+    assert max(len(kept(epochs)) for epochs in (2**16 - 1, 99_999, 100_000)) < 200
+    for epoch in [*range(300), 12345]:
+        run.sample_png(epoch).touch()
+    (run.samples / "epoch_x.png").touch()
+    run.thin_samples(300)
+    assert run.sampled_epochs().tolist() == [*sorted(kept(300) - {300}), 12345]
+
+
+def test_the_nearest_epochs_are_among_those_there_are():
+    there = np.array([0, 1, 4, 10])
+    assert nearest(there, np.array([0, 1, 2, 3, 9, 10, 99])).tolist() == [0, 1, 4, 10]
 
 
 def test_saved_models_are_plain_keras(run, config, images):

@@ -128,3 +128,12 @@ def test_values_that_are_not_finite_are_left_out(tmp_path):
     a = curves(tmp_path / "a.png", {"epoch": [1, 2, 3], "frechet_distance": [2.0, np.nan, 1.0]})
     b = curves(tmp_path / "b.png", {"epoch": [1, 3], "frechet_distance": [2.0, 1.0]})
     np.testing.assert_array_equal(a, b)
+
+
+def test_the_curve_of_a_long_run_has_few_points_and_every_outlier():
+    values = np.sin(np.arange(100_000))
+    values[[12_345, 77_777]] = 50, -50
+    values[::7] = np.nan
+    rows = plots.outline(values)
+    assert len(rows) <= 1000 and {12_345, 77_777} <= {*rows} and np.isfinite(values[rows]).all()
+    np.testing.assert_array_equal(plots.outline(values[:1000]), np.flatnonzero(np.isfinite(values[:1000])))
