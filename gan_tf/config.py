@@ -155,9 +155,8 @@ class NetworkOptions(Checked):
     """Divide each kernel of the discriminator by its largest singular value, which bounds the discriminator's slope
     (Miyato et al. 2018). Off, because R1 bounds it too."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Number format of the layers' computations; weights and losses are always float32. bfloat16 is faster on
-    processors that support it. float16 is for GPUs without bfloat16; its losses are scaled, so that no gradient gets
-    too small for it."""
+    """Number format of the layers' computations; weights and losses stay float32. bfloat16 is faster on processors
+    that support it. float16 is for GPUs that don't; its losses are scaled, so that no gradient vanishes."""
 
 
 @dataclasses.dataclass(frozen=True)
