@@ -1,4 +1,4 @@
-# make train: handwritten fives out of noise, in half a minute. make test: lint and tests, about five minutes.
+# make train: handwritten fives out of noise, in half a minute. make test: lint and tests, about four minutes.
 # The first call creates .venv and installs everything; later calls install again only if the requirements changed.
 
 PYTHON ?= python3

@@ -153,7 +153,7 @@ class NetworkOptions(Checked):
     (Karras et al. 2018, section 3)."""
     spectral_norm: bool = False
     """Divide each kernel of the discriminator by its largest singular value, which bounds the discriminator's slope
-    (Miyato et al. 2018). Off, because R1 bounds it too."""
+    (Miyato et al. 2018). Off, because neither fives nor creatures got better or worse by it."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """Number format of the layers' computations; weights and losses stay float32. bfloat16 is faster on processors
     that support it. float16 is for GPUs that don't; its losses are scaled, so that no gradient vanishes."""
