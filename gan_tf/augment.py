@@ -61,7 +61,7 @@ def translation(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     pixels, a grid of period 4 looks different each time, but after 0, 4 or 8 always the same.
     """
     behind = background(images)
-    images -= behind  # This makes the background zero, which is what padding inserts.
+    images = images - behind  # This makes the background zero, which is what padding inserts. (-= fails on a variable.)
     for axis, own in zip((1, 2), tf.unstack(tf.random.split(seed)), strict=True):
         side = images.shape[axis]
         # The largest power of two of which at least two steps fit into an eighth of the side.

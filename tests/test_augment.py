@@ -127,3 +127,10 @@ def test_all_that_are_asked_for_are_applied_in_turn_each_with_a_seed_of_its_own(
     expected = cutout(color(images, seeds[0]), seeds[1])
     np.testing.assert_array_equal(augment(images, ("color", "cutout"), SEED), expected)
     np.testing.assert_array_equal(augment(images, (), SEED), images)
+
+
+@pytest.mark.parametrize("kind", AUGMENTATIONS)
+def test_a_variable_is_augmented_like_a_tensor(kind):
+    pictures = tf.random.stateless_uniform((2, 16, 16, 3), seed=(1, 2))
+    as_variable, as_tensor = (augment(given, (kind,), (0, 1)) for given in (tf.Variable(pictures), pictures))
+    np.testing.assert_array_equal(as_variable, as_tensor)
