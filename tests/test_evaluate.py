@@ -85,6 +85,7 @@ def test_a_run_beside_its_floor(run, capsys):
     assert picture.shape[:2] == (2 * 58 + 2, 8 * 58 + 2)
 
 
+@pytest.mark.slow
 def test_the_same_evaluation_gives_the_same_numbers(run, monkeypatch):
     monkeypatch.setattr(report, "baselines", lambda real: {})
     monkeypatch.setattr(features, "STEPS", 20)

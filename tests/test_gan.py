@@ -130,7 +130,7 @@ def test_each_loss_falls_while_the_other_player_stands_still(squares):
     assert g_losses[-1] < 0.5 * g_losses[0]
 
 
-@pytest.mark.parametrize("loss", mostly_slow(LOSSES, "non-saturating", "relativistic"))
+@pytest.mark.parametrize("loss", mostly_slow(LOSSES, "non-saturating"))
 def test_with_every_loss_the_images_move_toward_the_data(loss, squares):
     gan = make_gan(learning_rate=5e-3, loss=loss, ema=0.9)
     latents = np.random.default_rng(0).standard_normal((16, 8))
@@ -503,7 +503,7 @@ CONDITIONAL = [
 ]
 
 
-@pytest.mark.parametrize("switches", mostly_slow(CONDITIONAL, CONDITIONAL[0], CONDITIONAL[-2]), ids=str)
+@pytest.mark.parametrize("switches", mostly_slow(CONDITIONAL, CONDITIONAL[0]), ids=str)
 def test_a_conditional_generator_draws_what_it_is_told(switches, halves):
     pixels, labels = (np.concatenate([part] * 10) for part in halves)
     gan = make_gan(learning_rate=5e-3, ema=0.9, classes=2, **switches)

@@ -36,7 +36,10 @@ def pictures(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module", params=CASES, ids=["oblong", "transparent"])
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(CASES[0], id="oblong"), pytest.param(CASES[1], id="transparent", marks=pytest.mark.slow)],
+)
 def trained(request, pictures, tmp_path_factory):
     """A run that was resumed, one that never stopped, the images' shape, and the option that asked for it."""
     size, options, shape = request.param
@@ -115,6 +118,7 @@ def test_it_is_drawn_from(run, trained, tmp_path, monkeypatch):
         draw("no.png", "--project", str(tmp_path / "turned.png"))
 
 
+@pytest.mark.slow
 def test_it_is_measured(run, trained, monkeypatch, capsys):
     shape = trained[2]
     monkeypatch.setattr(features, "STEPS", 20)

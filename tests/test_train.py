@@ -314,6 +314,7 @@ def test_a_run_killed_again_and_again_equals_the_one_that_was_not(uninterrupted,
     assert [start["epochs"] for start in starts] == [2, 4, 4, 4, 4]
 
 
+@pytest.mark.slow
 def test_a_run_killed_before_its_last_checkpoint_makes_its_models_again(server, tmp_path):
     run = Run(tmp_path / "run")
     killed = server.run(*TINIEST, "1", "--run", run.folder, inject=BEFORE_THE_RENAME.format(name="/generator.keras"))
@@ -330,6 +331,7 @@ time.time = tqdm.std.time = lambda: inner() + next(jumps)
 """
 
 
+@pytest.mark.slow
 def test_a_clock_that_jumps_changes_nothing(server, tmp_path):
     steady, jumping = Run(tmp_path / "steady"), Run(tmp_path / "jumping")
     results = [server.run(*TINIEST, "2", "--run", steady.folder)]
@@ -421,6 +423,7 @@ def test_the_fallback_is_told_what_its_own_preset_says_unless_asked_otherwise(op
     assert train.fallback_defaults([*argv, *loss], "creatures").r1 is None
 
 
+@pytest.mark.slow
 def test_without_colour_pictures_it_uses_creatures_without_labels(no_network, capsys):
     options = ["--image-size", "32", *TINIEST, "1", "--run", "run"]
     train.main(["--dataset", "pokemon", *options, "--label", "5"])
@@ -444,6 +447,7 @@ def pictures(tmp_path):
     return tmp_path / "data" / "pokemon"
 
 
+@pytest.mark.slow
 def test_a_folder_is_trained_on_like_a_data_set_until_it_changes(pictures, tmp_path, capsys):
     pytest.importorskip("tensorboard")
     options = ["--image-size", "32", *TINIEST, "1", "--preset", "pokemon"]

@@ -335,6 +335,7 @@ def test_sizes(monkeypatch):
     assert row[:4] == ["28", "4", "16", "6"] and float(row[5]) > 0
 
 
+@pytest.mark.slow
 def test_growth(monkeypatch, tmp_path):
     run_here(growth, monkeypatch)
     monkeypatch.setattr(growth, "DISTINCT", 3)
@@ -350,6 +351,7 @@ def test_growth(monkeypatch, tmp_path):
     assert re.search(r"\| 20 \| ([\d.]+ \| ){4}0\.50 \|", (tmp_path / "growth.md").read_text())
 
 
+@pytest.mark.slow
 def test_step_speed(monkeypatch, tmp_path):
     run_here(step_speed, monkeypatch)
     verbose = [
@@ -530,7 +532,7 @@ def test_changes_of_a_speedrun():
     changes = speedrun.read_changes(["learning_rate=0.1", "augment=('color',)", "loss=hinge", "flip=True"])
     assert changes == {"learning_rate": 0.1, "augment": ("color",), "loss": "hinge", "flip": True}
     for wrong in ("learning-rate=1", "width", "width="):
-        with pytest.raises(InputError, match="write NAME=VALUE, where NAME is one of augment, background"):
+        with pytest.raises(InputError, match="write NAME=VALUE, where NAME is one of alpha, augment"):
             speedrun.read_changes([wrong])
 
 
@@ -553,6 +555,7 @@ def run_gpu(monkeypatch, *options):
     return printed.getvalue(), 1.0, 0.5
 
 
+@pytest.mark.slow
 def test_gpu(tmp_path, monkeypatch):
     """All of it on a CPU, which is told that it is a GPU."""
     prepared, tf32 = [], []

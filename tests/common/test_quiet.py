@@ -94,5 +94,6 @@ def test_a_command_imports_keras_without_packages_that_it_does_not_use():
     assert (result.stdout, result.stderr) == ("[]\n3\n", "")
 
 
+@pytest.mark.slow
 def test_elsewhere_keras_finds_the_packages_that_are_installed():
     assert run("import sys, gan_tf, keras; print('sklearn' in sys.modules)").stdout == "True\n"

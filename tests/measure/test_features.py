@@ -116,7 +116,7 @@ def test_features_of_rotations_ignore_mirroring_in_both_modes(tmp_path):
 
 def test_labels_decide_which_network_is_used(tmp_path, monkeypatch):
     for name in ("classifier", "rotation_network", "creature_reader"):
-        monkeypatch.setattr(features, name, lambda *_, name=name: name)
+        monkeypatch.setattr(features, name, lambda *_, name=name, **__: name)
     images = arrows(40)
     assert make_features(images, tmp_path) == "rotation_network"
     twenty = dataclasses.replace(images, labels=np.arange(40) % 2, label_names=("a", "b"))
@@ -196,6 +196,7 @@ def test_features_see_a_transparent_image_on_white(tmp_path, monkeypatch):
     assert {*np.unique(views[..., 3])} == {*np.unique(opacity)}  # Colours change, opacity does not.
 
 
+@pytest.mark.slow
 def test_oblong_images_are_turned_upside_down_only(tmp_path, monkeypatch):
     monkeypatch.setattr(features, "STEPS", 150)
     images = arrows()

@@ -229,9 +229,11 @@ def test_a_resumed_run_does_not_repeat_itself(tmp_path, capsys, config, images):
     bad = WELL | {"spread": [0.1] * 4}
     rows = [",".join(bad), *(",".join(map(str, row)) for row in zip(*bad.values(), strict=True))]
     run.history_csv.write_text("\n".join(rows) + "\n")
-    health = Health(History(run), config)
+    history = History(run)
+    health = Health(history, config)
     health.on_train_begin()
     assert health.reported == {"has_collapsed"}
+    history.row = {name: values[-1] for name, values in bad.items()}
     health.on_epoch_end(3)
     health.on_train_end()
     assert capsys.readouterr().out == ""

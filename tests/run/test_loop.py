@@ -81,6 +81,7 @@ def test_a_run_stopped_within_an_epoch_is_continued_to_the_bit_as_one_fit(
     assert history.history == expected.history and history.epoch == [0, 1]
 
 
+@pytest.mark.slow
 def test_a_longer_run_without_decay_is_the_run_that_never_stopped(config, images):
     whole, parts = build_gan(config, images.shape), build_gan(config, images.shape)
     train_epochs(whole, images, config)
