@@ -557,6 +557,7 @@ class Negative(GAN):
         return reals[..., :1]
 
 
+@pytest.mark.slow
 def test_a_subclass_can_condition_on_a_part_of_the_reals(halves):
     """The pairs are a picture and its negative. Generator and discriminator see both, one map of logits per pair."""
     first = to_unit_range(halves[0])

@@ -17,6 +17,7 @@ from gan_tf.run.folder import Run
 from gan_tf.web.build import pack
 from tests.web.runs import shake
 
+pytestmark = pytest.mark.slow
 CASES = [("96x64", [], (64, 96, 3)), ("24x40", ["--alpha"], (40, 24, 4))]
 TINY = ["--steps-per-epoch", "2", "--batch-size", "4", "--latent-dim", "8", "--width", "16", "--decay", "none"]
 
@@ -36,10 +37,7 @@ def pictures(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(
-    scope="module",
-    params=[pytest.param(CASES[0], id="oblong"), pytest.param(CASES[1], id="transparent", marks=pytest.mark.slow)],
-)
+@pytest.fixture(scope="module", params=CASES, ids=["oblong", "transparent"])
 def trained(request, pictures, tmp_path_factory):
     """A run that was resumed, one that never stopped, the images' shape, and the option that asked for it."""
     size, options, shape = request.param
@@ -118,7 +116,6 @@ def test_it_is_drawn_from(run, trained, tmp_path, monkeypatch):
         draw("no.png", "--project", str(tmp_path / "turned.png"))
 
 
-@pytest.mark.slow
 def test_it_is_measured(run, trained, monkeypatch, capsys):
     shape = trained[2]
     monkeypatch.setattr(features, "STEPS", 20)

@@ -53,7 +53,8 @@ OPTIONAL = ("matplotlib", "pandas", "sklearn")
 def without_optional_packages() -> Iterator[None]:
     """Let imports of the OPTIONAL packages fail during the block, unless they were imported before."""
     absent = [name for name in OPTIONAL if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(absent))  # None makes an import raise ModuleNotFoundError.
+    for name in absent:
+        sys.modules[name] = None  # type: ignore[assignment]  # An import of it raises ModuleNotFoundError.
     try:
         yield
     finally:

@@ -133,6 +133,7 @@ def test_features_of_one_label_come_from_the_whole_data_set(monkeypatch):
     assert len(fives) == 182 and dataset_features(fives, config) == 1797
 
 
+@pytest.mark.slow
 def test_a_creature_reader_recognises_species_and_hue(tmp_path):
     reader = creature_reader(28, tmp_path, count=3000)
     assert reader.accuracy["species"] > 0.5 and reader.accuracy["hue"] > 0.15  # 6 and 24 classes, 200 steps.
