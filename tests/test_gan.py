@@ -547,7 +547,7 @@ def test_labels_are_needed_where_there_are_classes_and_outputs_for_each(halves):
     gan = make_gan(classes=2)
     history = gan.fit(pixels, labels, validation_data=(pixels, labels), batch_size=8, verbose=0).history
     real = tf.sigmoid(tf.gather(gan.discriminator(to_unit_range(pixels)), labels, batch_dims=1))
-    assert history["val_D(x)"][-1] == pytest.approx(float(tf.reduce_mean(real)), rel=1e-4)
+    assert float(history["val_D(x)"][-1]) == pytest.approx(float(tf.reduce_mean(real)), rel=1e-4)
 
 
 class Negative(GAN):
