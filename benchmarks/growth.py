@@ -140,8 +140,9 @@ def draw_figure(by_batch: Sequence[tuple[float, ...]], by_count: Sequence[tuple[
     ):
         for panel, column, name in zip(axes, (-2, -1), ("processor ms an image", "peak memory, GB"), strict=True):
             panel.plot([row[0] for row in rows], [row[column] for row in rows], marker="o")
-            panel.set(xscale="log", ylabel=name)
-            panel.set_ylim(bottom=0)
+            panel.set(xscale="log", ylabel=name, ylim=(0, 1.1 * max(row[column] for row in rows)))
+            panel.set_xticks([row[0] for row in rows], [f"{row[0]:,}" for row in rows])
+            panel.minorticks_off()
             panel.grid(alpha=0.3)
         axes[1].set_xlabel(label)
     with atomic_write(path) as temporary:
