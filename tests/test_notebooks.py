@@ -56,6 +56,13 @@ def solution(path, cell):
     return exercises(path).exercises[number].solution if number else None
 
 
+def assert_hint(asked, number, wrong, capsys):
+    """A wrong answer to an exercise gets its hint."""
+    asked.check(number, wrong)
+    printed = capsys.readouterr().out
+    assert printed.startswith("Not yet: ") and asked.exercises[number].hint in printed
+
+
 @pytest.fixture(scope="module")
 def kernel(tmp_path_factory):
     """One kernel for all notebooks of this process, so that TensorFlow is imported once."""
@@ -144,10 +151,7 @@ def test_every_prediction_and_exercise_is_asked_and_little_code_displays(chapter
     [(1, 0.0), (1, 1.386), (1, "log"), (2, 0.5), (2, lambda p, q: p / (p + q)), (2, lambda p: p), (3, "A"), (3, 2)],
 )
 def test_wrong_answers_get_a_hint_and_not_the_answer(number, wrong, capsys):
-    asked = answers.TWO_PLAYERS
-    asked.check(number, wrong)
-    printed = capsys.readouterr().out
-    assert printed.startswith("Not yet: ") and asked.exercises[number].hint in printed
+    assert_hint(answers.TWO_PLAYERS, number, wrong, capsys)
 
 
 NOT_A_MODEL = "a model"
@@ -171,10 +175,7 @@ NOT_A_MODEL = "a model"
     ],
 )
 def test_wrong_answers_get_the_hint_of_their_exercise(chapter, number, wrong, capsys):
-    asked = answers.CHAPTERS[chapter]
-    asked.check(number, wrong)
-    printed = capsys.readouterr().out
-    assert printed.startswith("Not yet: ") and asked.exercises[number].hint in printed
+    assert_hint(answers.CHAPTERS[chapter], number, wrong, capsys)
 
 
 class Told:
@@ -214,20 +215,14 @@ def test_fakes_of_one_moon_or_of_none_are_no_answer(monkeypatch):
     ],
 )
 def test_wrong_diagnoses_get_a_hint(number, wrong, capsys):
-    asked = answers.WHEN_GANS_FAIL
-    asked.check(number, wrong)
-    printed = capsys.readouterr().out
-    assert printed.startswith("Not yet: ") and asked.exercises[number].hint in printed
+    assert_hint(answers.WHEN_GANS_FAIL, number, wrong, capsys)
 
 
 @pytest.mark.parametrize(
     ("number", "wrong"), [(1, 1 / 3), (2, lambda v, o: v), (2, lambda v, o: v - o), (2, 1.0), (3, "A"), (4, 5.0)]
 )
 def test_wrong_answers_about_latent_vectors_get_a_hint(number, wrong, capsys):
-    asked = answers.LATENT_SPACE
-    asked.check(number, wrong)
-    printed = capsys.readouterr().out
-    assert printed.startswith("Not yet: ") and asked.exercises[number].hint in printed
+    assert_hint(answers.LATENT_SPACE, number, wrong, capsys)
 
 
 def test_latents_of_a_rabbit_are_no_cat(monkeypatch):
@@ -306,10 +301,7 @@ def test_the_unfair_game_is_cured_with_its_own_loss_and_rates(monkeypatch):
 )
 def test_wrong_answers_of_the_first_chapters_get_a_hint(chapter, number, wrong, capsys, monkeypatch):
     monkeypatch.setattr(answers, "SMOKE", False)
-    asked = answers.CHAPTERS[chapter]
-    asked.check(number, wrong)
-    printed = capsys.readouterr().out
-    assert printed.startswith("Not yet: ") and asked.exercises[number].hint in printed
+    assert_hint(answers.CHAPTERS[chapter], number, wrong, capsys)
 
 
 def test_a_generator_of_threes_is_told_from_one_of_fives(monkeypatch):
@@ -346,10 +338,7 @@ def test_a_generator_of_threes_is_told_from_one_of_fives(monkeypatch):
     ],
 )
 def test_wrong_answers_about_measures_get_a_hint(number, wrong, capsys):
-    asked = answers.MEASURING_GANS
-    asked.check(number, wrong)
-    printed = capsys.readouterr().out
-    assert printed.startswith("Not yet: ") and asked.exercises[number].hint in printed
+    assert_hint(answers.MEASURING_GANS, number, wrong, capsys)
 
 
 class Reads:
@@ -595,10 +584,7 @@ BEST_SQUARED = (REAL_BELLS - FAKE_BELL) / (REAL_BELLS + FAKE_BELL)
 )
 def test_wrong_answers_about_losses_get_a_hint(number, wrong, capsys, monkeypatch):
     monkeypatch.setattr(answers, "SMOKE", False)
-    asked = answers.BEYOND_BCE
-    asked.check(number, wrong)
-    printed = capsys.readouterr().out
-    assert printed.startswith("Not yet: ") and asked.exercises[number].hint in printed
+    assert_hint(answers.BEYOND_BCE, number, wrong, capsys)
 
 
 def test_the_squared_hinge_and_what_it_teaches_are_right(monkeypatch):
