@@ -137,6 +137,20 @@ def is_kept(path: Path, wanted: dict, count: int) -> bool:
 # --- Time -------------------------------------------------------------------------------------------------------------
 
 
+class EpochSeconds(keras.callbacks.Callback):
+    """The seconds of each epoch, by a clock such as time.process_time."""
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter):
+        super().__init__()
+        self.clock, self.seconds = clock, []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.began = self.clock()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.seconds.append(self.clock() - self.began)
+
+
 def stepper(
     config: Config,
     images: ImageDataset,

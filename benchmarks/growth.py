@@ -18,12 +18,12 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from unittest import mock
 
-from engine import RESULTS, build_for, environment, run_process, table, train_epochs, write_results
+from engine import RESULTS, EpochSeconds, build_for, environment, run_process, table, train_epochs, write_results
 
 # isort: split
 # After the engine, which imports TensorFlow without its messages.
-import keras
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -45,27 +45,13 @@ COUNT_HEAD = ("images", "loading the first time: s", "µs an image", "loading ag
 COUNT_HEAD += ("training: processor ms an image", "peak memory, GB")
 
 
-class ProcessorSeconds(keras.callbacks.Callback):
-    """The processor seconds of each epoch, over all cores."""
-
-    def __init__(self):
-        super().__init__()
-        self.seconds = []
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.began = time.process_time()
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.seconds.append(time.process_time() - self.began)
-
-
 def train(config: Config) -> tuple[float, float]:
     """Train. Returns the seconds that loading took, and the processor milliseconds of an image in the last epoch,
     because the first one compiles."""
     began = time.perf_counter()
     images = load(config)
     loading = time.perf_counter() - began
-    timer = ProcessorSeconds()
+    timer = EpochSeconds(time.process_time)
     train_epochs(build_for(images, config), images, config, [timer])
     return loading, 1000 * timer.seconds[-1] / (config.steps_per_epoch * config.batch_size)
 
@@ -104,14 +90,8 @@ def creatures_on_disk(count: int, size: int = SMALL["image_size"]) -> Iterator[P
             for i in range(start, min(count, start + 1000)):
                 # A decoder ignores what follows a PNG's end.
                 (part / f"{i:07}.png").write_bytes(files[i % len(files)] + i.to_bytes(4, "little"))
-        before = os.environ.get("KERAS_HOME")
-        os.environ["KERAS_HOME"] = str(Path(folder, "cache"))
-        try:
+        with mock.patch.dict(os.environ, {"KERAS_HOME": str(Path(folder, "cache"))}):
             yield Path(folder, "pictures")
-        finally:
-            os.environ.pop("KERAS_HOME")
-            if before:
-                os.environ["KERAS_HOME"] = before
 
 
 def batch_rows(batches: Sequence[int], steps: int = STEPS) -> list[tuple[float, ...]]:

@@ -8,13 +8,8 @@ minutes. The last rows are the smallest runs at 512 pixels.
 
 import argparse
 import dataclasses
-import time
 
-from engine import build_for, environment, run_process, table, train_epochs, write_results
-
-# isort: split
-# After the engine, which imports TensorFlow without its messages.
-import keras
+from engine import EpochSeconds, build_for, environment, run_process, table, train_epochs, write_results
 
 from gan_tf.common.errors import exit_on_input_error
 from gan_tf.config import Config, preset_config
@@ -40,20 +35,6 @@ class Setting:
 # Fewer steps at the larger sizes, where each takes longer.
 SETTINGS = [Setting(size, steps=max(2, 64 * 64**2 // max(size, 64) ** 2)) for size in (28, 32, 64, 96, 128, 256, 512)]
 SETTINGS += [Setting(512, batch=4), Setting(512, batch=4, width=512)]
-
-
-class EpochSeconds(keras.callbacks.Callback):
-    """The seconds of each epoch."""
-
-    def __init__(self):
-        super().__init__()
-        self.seconds = []
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.began = time.perf_counter()
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.seconds.append(time.perf_counter() - self.began)
 
 
 def train(setting: Setting) -> float:

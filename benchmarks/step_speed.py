@@ -16,6 +16,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from unittest import mock
 
 from engine import build_for, environment, run_process, table, write_results
 
@@ -95,12 +96,8 @@ def primitives(text: str, steps: int) -> dict[str, float]:
 
 def in_process(name: str, verbose: bool) -> tuple[str, float, float]:
     """Time one of STEPS_OF in a process of its own: its output, 10^9 operations, and ms a step."""
-    if verbose:
-        os.environ["ONEDNN_VERBOSE"] = "1"
-    try:
+    with mock.patch.dict(os.environ, {"ONEDNN_VERBOSE": str(int(verbose))}):
         text, *_ = run_process([__file__, "--one", name])
-    finally:
-        os.environ.pop("ONEDNN_VERBOSE", None)
     count, seconds = map(float, text.splitlines()[-1].split())
     return text, count, 1000 * seconds
 
