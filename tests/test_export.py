@@ -243,8 +243,9 @@ def test_the_card_shows_fakes_labels_data_and_licence(runs, tmp_path, no_pages):
     from huggingface_hub import ModelCard
 
     card = write_card(runs["colour"], tmp_path / "hub")
-    told = ModelCard(card).data
-    assert (told.library_name, told.license, told.pipeline_tag) == ("keras", "mit", "unconditional-image-generation")
+    told = ModelCard(card).data.to_dict()
+    names = "library_name", "license", "pipeline_tag"
+    assert [told[name] for name in names] == ["keras", "mit", "unconditional-image-generation"]
     assert "In order, the labels are bear, cat, fox." in card and "24 images of `creatures`" in card
     assert "Not measured." in card and "2 steps" in card and "| `--precision` | bfloat16 |" in card
     fakes = plots.open_png(tmp_path / "hub" / "fakes.png")
