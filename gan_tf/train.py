@@ -181,14 +181,15 @@ def reopen(run: "Run", argv: list[str], cluster: "Cluster") -> "Job":
     return Job(config, images, extend(phases, last_step, config), record["data"]["fallback"])
 
 
-def check_history(run: "Run") -> None:
-    """Raise InputError if the run's history is damaged or lacks a column that every run has."""
+def check_history(run: "Run") -> dict[str, list[float]]:
+    """The run's history. Raises InputError if it is damaged or lacks a column that every run has."""
     from gan_tf.gan import GAN
 
     history = run.read_history()
     for name in ("epoch", *GAN.LOGGED, *GAN.DIAGNOSTICS):
         if history and name not in history:
             raise InputError(f"{run.history_csv} has no column {name}: it is not as gan_tf wrote it.")
+    return history
 
 
 def warn_of(message: str) -> None:
