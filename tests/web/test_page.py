@@ -357,7 +357,8 @@ def test_a_fake_is_enlarged_and_saved(open_page):
     np.testing.assert_array_equal(picture[scale // 2 :: scale, scale // 2 :: scale], shown)
     page.keyboard.press("Escape")
     assert not page.locator("#large").is_visible()
-    assert page.evaluate("document.activeElement === $('grid').children[Draw.large]")
+    # The dialog's close event, which moves the focus, comes a moment after it has gone.
+    until(page, "document.activeElement === $('grid').children[Draw.large]")
     with page.expect_download() as download:
         page.get_by_role("button", name="Save as PNG").first.click()
     assert download.value.suggested_filename == "digits-seed-0.png"
