@@ -107,15 +107,29 @@ def read_picture(path: Path, channels: int, config: Config) -> np.ndarray:
     Pillow raises.
     """
     with open_picture(path) as picture:
-        # libjpeg can decode at 1/2, 1/4 or 1/8 of the size, which is much faster. Twice the target is sharp enough.
         size = picture.size
-        picture.draft(None, (2 * max(config.sides),) * 2)
+        draft(picture, config)
         # A progressive JPEG's coefficients are read in full.
-        with PIXELS_AT_ONCE.hold(math.prod(size if picture.info.get("progressive") else picture.size)):
-            picture.load()
-            ImageOps.exif_transpose(picture, in_place=True)
-            fitted = fit_picture(convert(picture, channels, config.background), config)
-    return fill_hidden(np.array(fitted).reshape(*config.sides, channels), config.background)
+        pixels = math.prod(size if picture.info.get("progressive") else picture.size)
+    with PIXELS_AT_ONCE.hold(pixels):
+        return decode_picture(path, channels, config)  # It returns when the large pictures are freed.
+
+
+def decode_picture(path: Path, channels: int, config: Config) -> np.ndarray:
+    """See `read_picture`."""
+    with open_picture(path) as picture:
+        draft(picture, config)
+        picture.load()
+        ImageOps.exif_transpose(picture, in_place=True)
+        converted = convert(picture, channels, config.background)
+    pixels = np.array(fit_picture(converted, config)).reshape(*config.sides, channels)
+    return fill_hidden(pixels, config.background)
+
+
+def draft(picture: Image.Image, config: Config) -> None:
+    """Choose the size at which a JPEG is decoded: libjpeg can do so at 1/2, 1/4 or 1/8, which is much faster. Twice the
+    target is sharp enough."""
+    picture.draft(None, (2 * max(config.sides),) * 2)
 
 
 def convert(picture: Image.Image, channels: int, background: str) -> Image.Image:
