@@ -29,6 +29,10 @@ Result = TypeVar("Result")
 open_picture = functools.partial(Image.open, formats=("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"))
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 
+# Pillow keeps the pixels of a picture in blocks of this size. glibc does not give its usual ones of 16 MB back to the
+# system but keeps them for the thread that freed them, so that each thread would hold a large picture's memory.
+Image.core.set_block_size(2**26)
+
 # Pillow's filters antialias when they shrink. Bicubic leaves fewer halos than Lanczos around the outlines of drawings,
 # above all when it enlarges, and Parmar et al. 2022 (arXiv:2104.11222) recommend it for measuring FID.
 FILTER = Image.Resampling.BICUBIC
