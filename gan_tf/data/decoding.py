@@ -133,7 +133,8 @@ def decode_picture(path: Path, channels: int, config: Config) -> np.ndarray:
 def draft(picture: Image.Image, config: Config) -> None:
     """Choose the size at which a JPEG is decoded: libjpeg can do so at 1/2, 1/4 or 1/8, which is much faster. Twice the
     target is sharp enough."""
-    picture.draft(None, (2 * max(config.sides),) * 2)
+    side = 2 * max(config.sides)
+    picture.draft(None, (side, side))
 
 
 def convert(picture: Image.Image, channels: int, background: str) -> Image.Image:

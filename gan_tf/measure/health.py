@@ -59,7 +59,7 @@ def too_fast(history: History, config: Config) -> str | None:
     about everything and its gradient is gone. So this looks at all epochs. A number that is not finite is where such
     steps end.
     """
-    finite = np.isfinite([history[name] for name in WATCHED])
+    finite = np.isfinite(np.array([history[name] for name in WATCHED]))
     if finite.all():
         worst = int(np.argmax(np.abs(history["d_loss"])))
         if abs(history["d_loss"][worst]) <= largest_d_loss(config):
