@@ -219,12 +219,11 @@ def test_a_sweep_with_early_stopping_ends_its_bad_run(tmp_path):
     options = ["--early-stopping", "--seeds", "0", "--set", "learning_rate=0.002,1e-9", "--cpus", str(os.cpu_count())]
     options += ["--out", str(folder), *TINY, "--epochs", "16", "--evaluate-every", "1"]
     process = start(*options, RAY_USE_MULTIPROCESSING_CPU_COUNT="1")
-    said, _ = process.communicate(timeout=600)
+    said, _ = process.communicate(timeout=1200)
     assert process.returncode == 0, said
     good, bad = (Run(folder / f"learning_rate={rate},seed=0").read_history()["epoch"] for rate in ("0.002", "1e-9"))
     assert good[-1] == 16 and 4 <= bad[-1] < 16
     assert "| learning_rate=0.002 | 1 | 0 |" in said and "| learning_rate=1e-9 | 1 | 1 |" in said
-    assert "all saved. To go on" in (folder / "learning_rate=1e-9,seed=0.txt").read_text()
 
 
 @pytest.mark.slow
