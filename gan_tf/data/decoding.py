@@ -146,7 +146,8 @@ def convert(picture: Image.Image, channels: int, background: str) -> Image.Image
     rows = max(1, PIXELS_PER_PART // picture.width)
     if picture.mode == "F" or picture.mode.startswith("I"):
         check_range(picture, rows)
-    if rows >= picture.height or picture.mode == "RGBA" == MODES[channels]:
+    is_seen_through = picture.has_transparency_data and channels < 4
+    if rows >= picture.height or (picture.mode == MODES[channels] and not is_seen_through):
         return convert_part(picture, channels, background)
     converted = Image.new(MODES[channels], picture.size)
     for box in parts(picture, rows):

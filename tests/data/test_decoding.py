@@ -180,6 +180,13 @@ def test_a_picture_that_is_converted_in_parts_has_the_same_bits(tmp_path, config
     assert len(files) == 16
 
 
+@pytest.mark.parametrize("mode, channels", [("L", 1), ("RGB", 3), ("RGBA", 4)])
+def test_a_large_picture_that_needs_no_conversion_is_not_copied(mode, channels, monkeypatch):
+    monkeypatch.setattr(decoding, "PIXELS_PER_PART", 300)
+    picture = Image.new(mode, (47, 61))
+    assert decoding.convert(picture, channels, "white") is picture
+
+
 PEAK = """
 import sys
 from concurrent.futures import ThreadPoolExecutor
