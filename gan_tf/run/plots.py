@@ -120,7 +120,8 @@ def encode_animation(frames: Sequence[np.ndarray], suffix: str, seconds: float =
         milliseconds[-1] += round(hold * 1000)
         pictures = [np.asarray(to_pillow(frame)) for frame in frames]
         if hold:
-            milliseconds, pictures = ([*each[-1:], *each[:-1]] for each in (milliseconds, pictures))
+            milliseconds = milliseconds[-1:] + milliseconds[:-1]
+            pictures = pictures[-1:] + pictures[:-1]
         return iio.imwrite("<bytes>", pictures, extension=".gif", plugin="pillow", duration=milliseconds, loop=0)
     if suffix != ".mp4":
         raise ValueError(f"An animation is a .gif or an .mp4 file, not {suffix!r}.")
