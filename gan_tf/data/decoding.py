@@ -7,7 +7,6 @@ import functools
 import hashlib
 import itertools
 import math
-import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,7 +16,6 @@ from typing import TypeVar
 
 import numpy as np
 from PIL import Image, ImageColor, ImageOps, UnidentifiedImageError
-from tqdm import tqdm
 
 from gan_tf.common.errors import InputError
 from gan_tf.config import Config
@@ -230,9 +228,10 @@ def parse_colour(background: str, mode: str = "RGB") -> int | tuple[int, ...]:
 def map_in_order(
     pool: Executor, function: Callable[[Item], Result], items: Sequence[Item], waiting: int = 64
 ) -> Iterator[Result]:
-    """Like pool.map, with a progress bar, and with at most `waiting` results in memory however slow the consumer is."""
+    """Like pool.map, but with at most `waiting` tasks and results in memory, however many items there are and however
+    slow the consumer is."""
     remaining, futures = iter(items), collections.deque()
-    for _ in tqdm(items, unit=" pictures", mininterval=0.5, file=sys.stdout):
+    for _ in items:
         futures.extend(pool.submit(function, item) for item in itertools.islice(remaining, waiting - len(futures)))
         yield futures.popleft().result()
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from tqdm import tqdm
 
 from gan_tf.common.errors import InputError
 from gan_tf.common.files import cache_folder, working_folder
@@ -219,7 +220,7 @@ def decode(new: Path, folder: Path, files: list[File], config: Config) -> None:
     # Threads suffice: Pillow releases the global interpreter lock while it decodes and resizes. Processes were not
     # faster.
     with pillow_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
-        grey = dict(zip(files, pool.map(lambda file: read_header(folder, file), files), strict=True))
+        grey = dict(zip(files, map_in_order(pool, lambda file: read_header(folder, file), files), strict=True))
         bad = {file.name: result.reason for file, result in grey.items() if isinstance(result, Failed)}
         duplicate_of = find_duplicates(pool, folder, [file for file in files if file.name not in bad])
         check_usable(folder, files, bad, duplicate_of, config)
@@ -230,7 +231,8 @@ def decode(new: Path, folder: Path, files: list[File], config: Config) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         print(f"Decoding {len(kept):,} pictures into {new.parent.parent} (only this once)")
         pictures = map_in_order(pool, lambda file: attempt(read_picture, folder / file.name, channels, config), kept)
-        fingerprint, failures = write_pixels(new / "pixels.npy", pictures, shape)
+        shown = tqdm(pictures, total=len(kept), unit=" pictures", mininterval=0.5, file=sys.stdout)
+        fingerprint, failures = write_pixels(new / "pixels.npy", shown, shape)
     bad = dict(sorted({**bad, **{kept[row].name: reason for row, reason in failures.items()}}.items()))
     check_usable(folder, files, bad, duplicate_of, config)
     if config.alpha and np.load(new / "pixels.npy", mmap_mode="r")[..., 3].min() == 255:
@@ -257,7 +259,9 @@ def find_duplicates(pool: Executor, folder: Path, files: list[File]) -> dict[str
     candidates = [file for file in files if sizes[file.size] > 1]  # Files of a unique size need not be read.
     first: dict[bytes, str] = {}
     duplicate_of = {}
-    for file, digest in zip(candidates, pool.map(lambda file: attempt(sha256, file), candidates), strict=True):
+    for file, digest in zip(
+        candidates, map_in_order(pool, lambda file: attempt(sha256, file), candidates), strict=True
+    ):
         if not isinstance(digest, Failed) and first.setdefault(digest, file.name) != file.name:
             duplicate_of[file.name] = first[digest]
     return duplicate_of
