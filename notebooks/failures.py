@@ -63,8 +63,8 @@ ALT = {
     ),
     "healthy": "three latent vectors: grey at epoch 0, shadows at epoch 2, white fives from epoch 6 on",
     "wreck": (
-        "three latent vectors over the epochs, as fives while the discriminator learns and as white bars after "
-        "it stopped"
+        "three latent vectors over the epochs: fives while the discriminator learns, white bars a few epochs after it "
+        "stopped"
     ),
     "wreck curves": "Asleep, the accuracy on fakes falls to 0 and the spread to 0.6; awake, both are in the healthy band",
     "won curves": (
@@ -174,9 +174,7 @@ def show_curves(stories: Mapping[str, Story], columns: Sequence[str], alt: str) 
         scale = "log" if column.endswith("gradient") else "linear"
         panel.set(xlabel="epoch", ylabel=LABELS[column], yscale=scale)
     axes = np.atleast_1d(axes)
-    axes[0].legend(
-        fontsize="small", loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3
-    )
+    axes[0].legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3)
     nb.show(canvas, alt)
 
 
@@ -231,9 +229,7 @@ def show_levels(levels: Mapping[str, np.ndarray], alt: str) -> None:
             )
         panel.axhline(1, color=GREY, linestyle=":", label="real pictures")
         panel.set(xlabel="epoch", ylabel=f"grid, period {period} px", yscale="log")
-    axes[0].legend(
-        fontsize="small", loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3
-    )
+    axes[0].legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3)
     nb.show(canvas, alt)
 
 
