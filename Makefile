@@ -8,7 +8,7 @@ else
 BIN := .venv/bin
 endif
 
-.PHONY: train test test-all notebooks pretrained site bench clean
+.PHONY: train test test-all notebooks pretrained site bench lock clean
 
 train: .venv/installed
 	$(BIN)/python -m gan_tf.train --dataset mnist --digit 5
@@ -19,8 +19,7 @@ test: .venv/installed
 	$(BIN)/python -m pytest -q
 
 # What `make test` leaves out. `make test test-all` runs nothing twice.
-test-all: test
-	$(BIN)/python -m pip install --quiet -e ".[browser,export,sweep]"
+test-all: test .venv/extras
 	$(BIN)/pyright -p . --pythonpath $(BIN)/python
 	@command -v chromium >/dev/null || $(CHROMIUM)
 	$(BIN)/python -m pytest -q -m 'export or slow'
@@ -55,6 +54,16 @@ bench: .venv/installed
 	@echo "Installing TensorFlow, Jupyter and pytest. This takes a few minutes, once."
 	$(BIN)/python -m pip install --quiet -r requirements.txt
 	touch $@
+
+.venv/extras: .venv/installed
+	$(BIN)/python -m pip install --quiet -e ".[browser,export,sweep]"
+	touch $@
+
+# What CI installs: the newest and the oldest versions that pyproject.toml allows, with their hashes. Needs uv.
+LOCK = uv pip compile --quiet --generate-hashes --no-annotate --no-emit-package gan_tf --python-version 3.10 --upgrade
+lock:
+	$(LOCK) --universal --extra browser --extra export --extra sweep -o .ci/newest.txt requirements.txt pyproject.toml
+	$(LOCK) --resolution lowest-direct -o .ci/oldest.txt requirements.txt
 
 clean:
 	rm -rf .venv .pytest_cache .ruff_cache gan_tf.egg-info

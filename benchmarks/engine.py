@@ -5,7 +5,7 @@
 * `gan_tf.measure.report.Reference` judges: fakes, and the floor that a perfect generator would get, from equally many
   images against the same real ones, over several random splits. `show` makes a table's cell of it.
 * `verdicts` compares variants by an exact rank test, corrected for the number of comparisons.
-* `table`, `spread` and `write_results` make the Markdown.
+* `table`, `gan_tf.sweep.spread` and `write_results` make the Markdown.
 """
 
 import dataclasses
@@ -40,6 +40,7 @@ from gan_tf.measure import report
 from gan_tf.run.build import build_for
 from gan_tf.run.callbacks import Diverged, TerminateOnNonFinite
 from gan_tf.run.loop import compile_steps, feed, train_epochs
+from gan_tf.sweep import spread
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -351,15 +352,6 @@ def protocol(reference: report.Reference) -> str:
 
 
 # --- Write ------------------------------------------------------------------------------------------------------------
-
-
-def spread(values: Iterable[float], form: str = ".3g") -> str:
-    """Several values as 'median (lowest to highest)'; one value alone as itself; none as nothing."""
-    values = [*values]
-    if not values:
-        return ""
-    median, low, high = (f"{value:{form}}" for value in (statistics.median(values), min(values), max(values)))
-    return f"{median} ({low} to {high})" if len(values) > 1 else median
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence]) -> str:

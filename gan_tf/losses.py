@@ -6,6 +6,7 @@ or 1: with softplus(t) = log(1 + e^t), the binary cross-entropy of a logit t is 
 softplus(t) against the label 0, and `sigmoid_cross_entropy_with_logits` computes both without overflow.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -116,6 +117,7 @@ def penalty_weights(name: str, **given: float | None) -> dict[str, float]:
     return needed | {penalty: weight for penalty, weight in given.items() if weight is not None}
 
 
+@functools.cache  # Health asks for it after each epoch.
 def chance_losses(name: str) -> tuple[float, float]:
     """The losses of discriminator and generator when all logits are zero, that is, when nothing is learned yet."""
     zero, loss = tf.zeros((1, 1)), LOSSES[name]

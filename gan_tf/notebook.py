@@ -161,15 +161,15 @@ def gif_to_png(data: bytes) -> bytes:
 
 
 def animated_png(frames: Sequence[np.ndarray], milliseconds: Sequence[int]) -> bytes:
-    """An endless animated PNG of uint8 pictures (H, W, 1 or 3), whose static form is its last frame."""
+    """An endless animated PNG of uint8 pictures (H, W, 1 or 3), whose static form is its first frame."""
     height = len(frames[0])
     film = plots.to_pillow(np.concatenate(frames))
     if film.mode == "RGB":  # One palette for all frames, as in a GIF: a third of the bytes.
         film = film.quantize(256, dither=Image.Dither.NONE)
     pictures = [film.crop((0, i * height, film.width, (i + 1) * height)) for i in range(len(frames))]
     file = io.BytesIO()
-    options = {"save_all": True, "default_image": True, "append_images": pictures}
-    pictures[-1].save(file, format="PNG", duration=list(milliseconds), loop=0, **options)
+    options = {"save_all": True, "append_images": pictures[1:]}
+    pictures[0].save(file, format="PNG", duration=list(milliseconds), loop=0, **options)
     return file.getvalue()
 
 

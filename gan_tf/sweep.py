@@ -20,7 +20,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -248,16 +248,18 @@ def table(folder: Path, trials: Sequence[Trial]) -> str:
         mine = [trial for trial in trials if trial.setting == setting]
         last = [measured_epochs(folder / trial.name)[-1:] for trial in mine]
         early = sum(not row or row[0]["epoch"] < trial.epochs for row, trial in zip(last, mine, strict=True))
-        cells = [spread([row[0][name] for row in last if row]) for name in MEASURES]
+        cells = [spread(row[0][name] for row in last if row) or "-" for name in MEASURES]
         lines.append(f"| {setting or 'as given'} | {len(mine)} | {early} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
-def spread(values: Sequence[float]) -> str:
-    """The median (lowest to highest), with three digits."""
+def spread(values: Iterable[float], form: str = ".3g") -> str:
+    """Several values as 'median (lowest to highest)'; one value alone as itself; none as nothing."""
+    values = [*values]
     if not values:
-        return "-"
-    return f"{statistics.median(values):.3g} ({min(values):.3g} to {max(values):.3g})"
+        return ""
+    median, low, high = (f"{value:{form}}" for value in (statistics.median(values), min(values), max(values)))
+    return f"{median} ({low} to {high})" if len(values) > 1 else median
 
 
 def begin(given: argparse.Namespace, options: Sequence[str]) -> list[Trial]:

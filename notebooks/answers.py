@@ -682,7 +682,7 @@ FEW = Exercises(
             ),
         ),
         3: Prediction(
-            "Only the real images get random brightness and contrast. What will the fakes look like?",
+            "Only in the real images, black becomes a random grey. What will the fakes look like?",
             (
                 "Fives on black, like the real ones: the discriminator sees through the change.",
                 "Fives on grounds of all greys.",

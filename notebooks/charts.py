@@ -53,7 +53,7 @@ def show_film(
     if film.shape[-1] == 1:
         film &= 0xF0
     else:
-        film = plots.to_pillow(film).quantize(256, dither=Image.Dither.NONE)
+        film = plots.to_pillow(film).quantize(192, dither=Image.Dither.NONE)
         film = np.asarray(film.convert("RGB"))
     pictures = np.split(film, len(frames))
     nb.show(plots.encode_animation(pictures, ".gif", seconds, hold), alt)

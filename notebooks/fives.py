@@ -11,8 +11,26 @@ from gan_tf import notebook as nb
 from gan_tf.gan import sample
 from gan_tf.run import plots
 
-# The alt text of the chapter's film.
+# The alt text of the chapter's film, and those of its other pictures.
 FILM = "Animation: 32 squares of grey noise turn into pale blots, then strokes, then handwritten fives"
+ALT = {
+    "halved": (
+        "A real five and three outputs of half its size: one shows the sides of strokes, one their upper and lower edges,"
+        " one a smaller five"
+    ),
+    "doubled": (
+        "A five of 14 pixels; doubled by SPOT, a soft five of 28 pixels; the 4 by 4 random weights; doubled by them, a"
+        " pattern of squares with a five behind it"
+    ),
+    "epochs": (
+        "Rows of six fakes. After the first epoch, grey shadows of fives; then white strokes, some of them torn; in the"
+        " last rows, fives, not all of them good"
+    ),
+    "average": (
+        "Six rows of the same eight fives. In the upper three, from the generator, strokes and specks change from row to"
+        " row. The lower three, from the average, look alike"
+    ),
+}
 COLUMNS = 8
 
 
@@ -91,14 +109,15 @@ def show_film(watch: Watch, alt: str) -> None:
     nb.show(plots.encode_animation(frames, ".gif", seconds=0.3, hold=2.0), alt)
 
 
-def show_epochs(watch: Watch, epochs: Sequence[int], alt: str, count: int = 6) -> None:
+def show_epochs(watch: Watch, epochs: Sequence[int], count: int = 6) -> None:
     """The first fakes of some epochs, a row each, with the epoch before it."""
-    canvas, axes = nb.figure(1, len(epochs), width=6.0, height=0.9)
+    canvas, axes = nb.figure(1, len(epochs), width=4.8, height=0.72)
     for panel, epoch in zip(np.ravel(axes), epochs, strict=True):
         panel.imshow(
             watch.frames[epoch][:60, : 58 * count + 2, 0], cmap="gray", vmin=0, vmax=255
         )
         panel.axis("off")
+        panel.set_anchor("E")  # The room that is left is the text's.
         panel.text(
             -0.02,
             0.5,
@@ -106,14 +125,13 @@ def show_epochs(watch: Watch, epochs: Sequence[int], alt: str, count: int = 6) -
             transform=panel.transAxes,
             ha="right",
             va="center",
-            fontsize="small",
         )
-    nb.show(canvas, alt)
+    nb.show(canvas, ALT["epochs"])
 
 
-def show_game(watch: Watch, alt: str) -> None:
+def show_game(watch: Watch) -> None:
     """D(x) and D(G(z)), before and after D's update, over the epochs."""
-    canvas, axes = nb.figure(width=5.6, height=3.6)
+    canvas, axes = nb.figure(width=4.6, height=3.6)
     table = np.array(watch.rows)
     epochs = np.arange(1, len(table) + 1)
     axes.plot(epochs, table[:, 0], color=BLUE, marker="o", label="D(x), real fives")
@@ -135,4 +153,9 @@ def show_game(watch: Watch, alt: str) -> None:
     axes.axhline(0.5, color=GREY, linestyle=":", label="cannot tell: one half")
     axes.set(xlabel="epoch", ylabel="mean probability of real", ylim=(0.3, 0.7))
     axes.legend(fontsize="small")
-    nb.show(canvas, alt)
+    first, last = table[0], table[-1]
+    nb.show(
+        canvas,
+        f"D(x) goes from {first[0]:.2f} in the first epoch to {last[0]:.2f} in the last, D(G(z)) from {first[1]:.2f} to"
+        f" {last[1]:.2f} before each update of D, and from {first[2]:.2f} to {last[2]:.2f} after it",
+    )

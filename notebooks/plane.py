@@ -71,6 +71,7 @@ def show_moments(moments: Sequence[dict], reals: np.ndarray, alt: str) -> None:
     canvas, axes = nb.figure(2, (len(moments) + 1) // 2, width=3.2, height=3.2)
     for panel, moment in zip(np.ravel(axes), moments, strict=True):
         paint(panel, moment, reals)
+        panel.axis("off")  # On a phone, labels would be too small to read.
     nb.show(canvas, alt)
 
 
@@ -131,7 +132,7 @@ def show_detective(x, p, q, learned, best) -> None:
         "Above: two bells of real data, one wide bell of fakes. Below: the trained D lies on p / (p + q) where there"
         " is data, and departs from it further out"
     )
-    canvas, axes = nb.figure(1, 2, width=5.6, height=2.7)
+    canvas, axes = nb.figure(1, 2, width=4.6, height=2.7)
     axes[0].plot(x, p, color=BLUE, label="p, the real data")
     axes[0].plot(x, q, color=ORANGE, linestyle="--", label="q, the fakes")
     axes[0].set(xlabel="x", ylabel="density")
@@ -150,7 +151,7 @@ def show_pushes(away, divergence, minimax, non_saturating) -> None:
         "Above: the divergence rises from 0 and levels off at log 2. Below: the minimax gradient rises a little and"
         " falls back to 0, the non-saturating one keeps rising"
     )
-    canvas, axes = nb.figure(1, 2, width=5.6, height=2.7)
+    canvas, axes = nb.figure(1, 2, width=4.6, height=2.7)
     axes[0].plot(away, divergence, color="black", label="Jensen-Shannon divergence")
     axes[0].axhline(np.log(2), color=GREY, linestyle=":", label="its ceiling, log 2")
     axes[0].set(xlabel="distance between fakes and real data", ylabel="nats")
@@ -166,7 +167,7 @@ def show_pushes(away, divergence, minimax, non_saturating) -> None:
 
 def show_game(moments: Sequence[dict], alt: str) -> None:
     """Both losses over the steps, with their values at D = 1/2."""
-    canvas, axes = nb.figure(width=5.6, height=3.2)
+    canvas, axes = nb.figure(width=4.6, height=3.2)
     steps = [moment["step"] for moment in moments[1:]]
     for name, label, style, level in (
         ("d_loss", "detective", {"color": BLUE}, 2 * np.log(2)),

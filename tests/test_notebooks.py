@@ -106,6 +106,17 @@ def test_it_is_stored_as_it_ran(path):
 
 
 @each
+def test_it_opens_with_what_it_makes(path):
+    """Its first picture is the one that a later cell makes and saves."""
+    notebook = read(path)
+    opening = next(output for cell in code(notebook) for output in cell.outputs if make.pictures(output))
+    (maker,) = [cell for cell in code(notebook) if "saves" in cell.metadata]
+    made = make.pictures(maker.outputs[0])
+    assert make.pictures(opening) == made
+    assert next(iter(made.values())) == (make.FOLDER / maker.metadata["saves"]).read_bytes()
+
+
+@each
 def test_it_leads_on(path):
     """Links lead to files that are there."""
     notebook = read(path)
@@ -542,10 +553,17 @@ def test_a_stored_notebook_has_outputs_minutes_and_a_thumbnail(tmp_path, monkeyp
             metadata={"tags": ["thumbnail"], "saves": "pictures/red.png"},
         ),
     ]
+    # The chapter opens with the picture of the run before, which this one replaces.
+    show_old = "display({'image/png': 'b2xk'}, raw=True, metadata={'image/png': {'alt': 'red'}})"
+    notebook.cells.insert(2, new_code_cell(f"from IPython.display import display\n{show_old}"))
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "red.png").write_bytes(b"old")
     path = tmp_path / "01_works.ipynb"
     nbformat.write(notebook, path)
     make.store(path)
     stored = read(path)
+    opening = stored.cells.pop(2).outputs[0]
+    assert make.pictures(opening) == make.pictures(stored.cells[2].outputs[0])
     assert re.search(r"\*\*Time\*\*: \d\.\d minutes on \d+ CPU cores", stored.cells[0].source)
     assert "Open in Colab" in stored.cells[0].source and 'sys.path.insert(0, "..")' in stored.cells[1].source
     assert "image/png" in stored.cells[2].outputs[0].data
@@ -554,6 +572,11 @@ def test_a_stored_notebook_has_outputs_minutes_and_a_thumbnail(tmp_path, monkeyp
     with make.Image.open(tmp_path / "pictures" / "red.png") as picture:
         assert picture.size == (60, 40)
     assert not os.environ.get("GAN_TF_STORED")
+
+
+def test_calls_of_the_helpers_count_as_display():
+    cells = ["import few", "# A comment\nx = 1\nfew.show_rows(\n    x,\n)", "few_more(x)\nprint(x)"]
+    assert make.display_share(new_notebook(cells=[new_code_cell(cell) for cell in cells])) == 4 / 6
 
 
 def squared_hinge(reals, fakes):

@@ -23,7 +23,7 @@ from gan_tf.run import plots
 from gan_tf.run.folder import Run
 from gan_tf.web import build
 from gan_tf.web.layers import describe, encode, largest_difference, rounded
-from gan_tf.web.record import config_table, sampled_epochs, verdicts, without_gaps
+from gan_tf.web.record import ROWS, config_table, record, sampled_epochs, verdicts, without_gaps
 from tests.web.runs import make_run
 
 ROOT = Path(__file__).parents[1]
@@ -219,13 +219,48 @@ def test_verdicts_are_those_that_the_run_would_have_read():
     columns = ("d_loss", "g_loss", "accuracy_real", "accuracy_fake", "spread")
     history = {"epoch": [1, 2, 3, 4], **{name: [0.7] * 4 for name in columns}}
     history["spread"] = [0.9, 0.9, 0.1, 0.1]
-    assert verdicts(history, config) == [[], [], [], [], []]  # A verdict looks at three epochs.
+    assert verdicts(history, config) == [{}] * 5  # A verdict looks at three epochs.
     history = {name: [*values, values[-1]] for name, values in history.items()} | {"epoch": [1, 2, 3, 4, 5]}
     found = verdicts(history, config)
-    assert found[:5] == [[]] * 5
-    assert "the generator has collapsed" in found[5][0]
+    assert found[:5] == [{}] * 5
+    assert "the generator has collapsed" in found[5]["has_collapsed"]
     history["g_loss"][4] = float("nan")  # A diverged run gets no advice for runs that live.
-    assert verdicts(history, config) == [[]] * 6
+    assert [*verdicts(history, config)[5]] == ["too_fast"]
+
+
+def long_history(run: Run, epochs: int) -> None:
+    """Give a run a history of so many epochs, in one of which, the 1,003rd, the generator is seen to have collapsed."""
+    columns = (ROOT / "pretrained" / "digits" / "history.csv").read_text().splitlines()[0].split(",")
+    random = np.random.default_rng(0)
+    values = {name: random.uniform(0.6, 0.9, epochs) for name in columns} | {"epoch": np.arange(1, epochs + 1)}
+    values["spread"][1000:1003] = 0.1
+    rows = zip(*values.values(), strict=True)
+    run.history_csv.write_text("\n".join([",".join(columns), *(",".join(map(str, row)) for row in rows)]) + "\n")
+
+
+def test_a_long_history_is_thinned_evenly_but_for_pictures_and_verdicts(folder, tmp_path):
+    run = Run(folder)
+    plots.save_png(run.sample_png(0), np.zeros((60, 60, 1), np.uint8))
+    plots.save_png(run.sample_png(17), np.zeros((60, 60, 1), np.uint8))
+    long_history(run, 12_345)
+    found = record(run)
+    shown, rows = found["shown"], run.read_history()
+    assert {0, 1, 17, 1003, 12_345} < {*shown} and shown == sorted(shown) and ROWS <= len(shown) - 1 <= ROWS + 2
+    assert max(np.diff(shown)) == 98  # 12,344 in 127 parts.
+    for name, values in found["history"].items():
+        np.testing.assert_allclose(values, [rows[name][epoch - 1] for epoch in shown[1:]], rtol=1e-3)
+    told = [[found["sentences"][number] for number in numbers] for numbers in found["verdicts"]]
+    assert len(told) == len(shown) and "two fakes are only 0.10 times" in told[shown.index(1003)][0]
+    assert sum(map(len, told)) == 1
+    long_history(run, ROWS)
+    assert record(run)["shown"] == [*range(ROWS + 1)]
+
+
+def test_the_page_of_a_long_run_is_as_small_as_that_of_a_short_one(tmp_path):
+    """With ten labels, whose networks leave the least room."""
+    run = Run(shutil.copytree(ROOT / "pretrained" / "fashion", tmp_path / "fashion"))
+    long_history(run, 5_000)
+    assert len(build.make_page([run.folder])[0].encode()) < 1e6
 
 
 def test_the_config_is_a_table_without_paths_of_this_machine():

@@ -6,7 +6,9 @@ import dataclasses
 import functools
 import hashlib
 import itertools
+import math
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
@@ -26,6 +28,10 @@ Result = TypeVar("Result")
 # Pillow recognises a format by the file's first bytes, not by its name. Its less common formats are never tried.
 open_picture = functools.partial(Image.open, formats=("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"))
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+
+# Pillow keeps the pixels of a picture in blocks of this size. glibc does not give its usual ones of 16 MB back to the
+# system but keeps them for the thread that freed them, so that each thread would hold a large picture's memory.
+Image.core.set_block_size(2**26)
 
 # Pillow's filters antialias when they shrink. Bicubic leaves fewer halos than Lanczos around the outlines of drawings,
 # above all when it enlarges, and Parmar et al. 2022 (arXiv:2104.11222) recommend it for measuring FID.
@@ -69,6 +75,33 @@ def is_grey(path: Path) -> bool:
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # Pillow's name for so many channels.
 
 
+class Budget:
+    """Lets threads hold so much of something at a time, all together."""
+
+    def __init__(self, total: int):
+        self.total = self.left = total
+        self.changed = threading.Condition()
+
+    @contextlib.contextmanager
+    def hold(self, amount: int) -> Iterator[None]:
+        """Wait until `amount` is left, and hold it. Whoever wants more than there is in total gets all of it."""
+        amount = min(amount, self.total)
+        with self.changed:
+            self.changed.wait_for(lambda: self.left >= amount)
+            self.left -= amount
+        try:
+            yield
+        finally:
+            with self.changed:
+                self.left += amount
+                self.changed.notify_all()
+
+
+# Decoding takes eight bytes a pixel or more, so of the largest pictures that Pillow reads, one at a time.
+PIXELS_AT_ONCE = Budget(10**8)
+PIXELS_PER_PART = 2**20  # A conversion has several copies of a part at a time.
+
+
 def read_picture(path: Path, channels: int, config: Config) -> np.ndarray:
     """Decode a picture into uint8 (height, width, channels) of config.image_size, with 1 (grey), 3 (RGB) or 4 channels
     (RGBA).
@@ -78,8 +111,18 @@ def read_picture(path: Path, channels: int, config: Config) -> np.ndarray:
     Pillow raises.
     """
     with open_picture(path) as picture:
-        # libjpeg can decode at 1/2, 1/4 or 1/8 of the size, which is much faster. Twice the target is sharp enough.
-        picture.draft(None, (2 * max(config.sides),) * 2)
+        size = picture.size
+        draft(picture, config)
+        # A progressive JPEG's coefficients are read in full.
+        pixels = math.prod(size if picture.info.get("progressive") else picture.size)
+    with PIXELS_AT_ONCE.hold(pixels):
+        return decode_picture(path, channels, config)  # It returns when the large pictures are freed.
+
+
+def decode_picture(path: Path, channels: int, config: Config) -> np.ndarray:
+    """See `read_picture`."""
+    with open_picture(path) as picture:
+        draft(picture, config)
         picture.load()
         ImageOps.exif_transpose(picture, in_place=True)
         converted = convert(picture, channels, config.background)
@@ -87,9 +130,39 @@ def read_picture(path: Path, channels: int, config: Config) -> np.ndarray:
     return fill_hidden(pixels, config.background)
 
 
+def draft(picture: Image.Image, config: Config) -> None:
+    """Choose the size at which a JPEG is decoded: libjpeg can do so at 1/2, 1/4 or 1/8, which is much faster. Twice the
+    target is sharp enough."""
+    side = 2 * max(config.sides)
+    picture.draft(None, (side, side))
+
+
 def convert(picture: Image.Image, channels: int, background: str) -> Image.Image:
     """Convert a picture of any mode to the one of so many channels. Without a channel for it, transparent areas are
-    filled with the background colour."""
+    filled with the background colour.
+
+    No pixel depends on another, so a large picture is converted part by part.
+    """
+    rows = max(1, PIXELS_PER_PART // picture.width)
+    if picture.mode == "F" or picture.mode.startswith("I"):
+        check_range(picture, rows)
+    is_seen_through = picture.has_transparency_data and channels < 4
+    if rows >= picture.height or (picture.mode == MODES[channels] and not is_seen_through):
+        return convert_part(picture, channels, background)
+    converted = Image.new(MODES[channels], picture.size)
+    for box in parts(picture, rows):
+        converted.paste(convert_part(picture.crop(box), channels, background), box)
+    return converted
+
+
+def parts(picture: Image.Image, rows: int) -> Iterator[tuple[int, int, int, int]]:
+    """Boxes of so many rows that make up a picture."""
+    for top in range(0, picture.height, rows):
+        yield 0, top, picture.width, min(top + rows, picture.height)
+
+
+def convert_part(picture: Image.Image, channels: int, background: str) -> Image.Image:
+    """See `convert`."""
     mode = MODES[channels]
     if picture.mode == "F" or picture.mode.startswith("I"):
         picture = to_eight_bits(picture)
@@ -107,15 +180,24 @@ def fill_hidden(pixels: np.ndarray, background: str) -> np.ndarray:
     return pixels
 
 
-def to_eight_bits(picture: Image.Image) -> Image.Image:
-    """Scale 16-bit integers in [0, 65535], or floats in [0, 1], to mode L.
+def white_value(picture: Image.Image) -> int:
+    """What is white in a picture of floats or of integers with more than 8 bits."""
+    return 1 if picture.mode == "F" else 65535
 
-    Raises ValueError for values beyond that, as nothing says which value is white. (Pillow would clip at 255.)
-    """
-    values, white = np.asarray(picture, np.float32), 1 if picture.mode == "F" else 65535
-    if not 0 <= values.min() <= values.max() <= white:  # Written so that NaN fails too.
-        raise ValueError(f"its values range from {values.min():g} to {values.max():g} instead of 0 to {white}")
-    return Image.fromarray(np.round(values * (255 / white)).astype(np.uint8))
+
+def check_range(picture: Image.Image, rows: int) -> None:
+    """Raise ValueError if a picture of floats or of integers with more than 8 bits has values below 0 or beyond white,
+    as nothing says then which value is white. (Pillow would clip at 255.)"""
+    values = (np.asarray(picture.crop(box), np.float32) for box in parts(picture, rows))
+    lowest, highest = zip(*((part.min(), part.max()) for part in values), strict=True)
+    low, high, white = np.min(lowest), np.max(highest), white_value(picture)
+    if not 0 <= low <= high <= white:  # Written so that NaN fails too.
+        raise ValueError(f"its values range from {low:g} to {high:g} instead of 0 to {white}")
+
+
+def to_eight_bits(picture: Image.Image) -> Image.Image:
+    """Scale 16-bit integers in [0, 65535], or floats in [0, 1], to mode L."""
+    return Image.fromarray(np.round(np.asarray(picture, np.float32) * (255 / white_value(picture))).astype(np.uint8))
 
 
 def fit_picture(picture: Image.Image, config: Config) -> Image.Image:

@@ -99,6 +99,9 @@ def can_write_mp4() -> bool:
 def encode_animation(frames: Sequence[np.ndarray], suffix: str, seconds: float = 0.2, hold: float = 1.0) -> bytes:
     """Encode frames as a GIF that repeats forever, or as an MP4 that every browser plays (H.264, 4:2:0).
 
+    A GIF that holds its last frame begins with it. The loop is the same, and where GIFs don't move, people see the
+    result.
+
     An MP4 is several times smaller than the GIF. H.264 needs an even width and height, so an odd side gets one more
     pixel, a copy of its last.
 
@@ -116,6 +119,9 @@ def encode_animation(frames: Sequence[np.ndarray], suffix: str, seconds: float =
         milliseconds = [round(seconds * 1000)] * len(frames)
         milliseconds[-1] += round(hold * 1000)
         pictures = [np.asarray(to_pillow(frame)) for frame in frames]
+        if hold:
+            milliseconds = milliseconds[-1:] + milliseconds[:-1]
+            pictures = pictures[-1:] + pictures[:-1]
         return iio.imwrite("<bytes>", pictures, extension=".gif", plugin="pillow", duration=milliseconds, loop=0)
     if suffix != ".mp4":
         raise ValueError(f"An animation is a .gif or an .mp4 file, not {suffix!r}.")

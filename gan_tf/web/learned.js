@@ -34,10 +34,17 @@ const Learned = {
 
   open() {
     this.pause();
-    this.epochs = run.history.epoch?.length ?? 0;
+    // The slider counts the epochs that the page has: 0, before the first step, and all of a history's unless it is long.
+    this.last = run.shown.length - 1;
+    this.epochs = run.shown[this.last];
     $("replay").hidden = !this.epochs;
-    $("epoch").max = this.epochs;
-    $("epoch").value = this.epochs;
+    $("epoch").max = this.last;
+    $("epoch").value = this.last;
+    $("thinned").textContent =
+      this.last < this.epochs
+        ? `This run has ${this.epochs.toLocaleString("en")} epochs. The page has ${this.last} of them, spread evenly, ` +
+          "with those that have a picture and those in which a verdict is first reached."
+        : "";
     this.images = run.samples.map(({ jpeg }) => make("img", { src: `data:image/jpeg;base64,${jpeg}` }));
     const first = run.samples[0];
     if (first) {
@@ -57,18 +64,19 @@ const Learned = {
     this.pause();
   },
 
-  /** The epoch on show: 0 is before the first step. */
+  /** To the epoch at which the slider is. */
   moved() {
-    const epoch = Number($("epoch").value);
+    const index = Number($("epoch").value);
+    const epoch = run.shown[index];
     $("epoch-value").textContent = `${epoch} of ${this.epochs}`;
     $("epoch").setAttribute("aria-valuetext", `epoch ${epoch} of ${this.epochs}`);
     this.showSample(epoch);
-    $("health").textContent = this.health(epoch);
+    $("health").textContent = this.health(index);
     for (const { cursor, values } of this.curves) {
       cursor.setAttribute("x1", epoch);
       cursor.setAttribute("x2", epoch);
       for (const { output, column } of values) {
-        const value = run.history[column][epoch - 1];
+        const value = run.history[column][index - 1];
         output.textContent = value === undefined || value === null ? "–" : String(Number(value.toPrecision(3)));
       }
     }
@@ -93,14 +101,13 @@ const Learned = {
     }
   },
 
-  health(epoch) {
-    const found = run.verdicts[epoch];
+  health(index) {
+    const found = run.verdicts[index].map((number) => run.sentences[number]);
     const capital = (text) => text[0].toUpperCase() + text.slice(1);
     if (found.length) return found.map(capital).join(" ");
-    if (epoch < 3) return "Too early to say: a verdict rests on three epochs.";
+    if (run.shown[index] < 3) return "Too early to say: a verdict rests on three epochs.";
     const columns = ["accuracy_real", "accuracy_fake", "spread"];
-    const [real, fake, spread] = columns.map((name) => run.history[name][epoch - 1]);
-    if ([real, fake, spread].includes(null)) return "The numbers are no longer finite: the run has diverged.";
+    const [real, fake, spread] = columns.map((name) => run.history[name][index - 1]);
     const percent = (share) => `${Math.round(100 * share)}%`;
     const right = `The discriminator is right about ${percent(real)} of real images and ${percent(fake)} of fakes`;
     return `All well. ${right}; two fakes are ${spread.toFixed(2)} times as far apart as two real images.`;
@@ -144,7 +151,7 @@ const Learned = {
       svg.append(part("line", { class: "chance", x1: 0, x2: this.epochs, y1: y(level), y2: y(level) }));
     }
     columns.forEach((name, i) => {
-      const points = run.history[name].map((value, epoch) => (value === null ? "" : `${epoch + 1},${y(value)}`));
+      const points = run.history[name].map((value, row) => (value === null ? "" : `${run.shown[row + 1]},${y(value)}`));
       svg.append(part("polyline", { class: `line c${i}`, points: points.join(" ") }));
     });
     const cursor = part("line", { class: "now", x1: 0, x2: 0, y1: 0, y2: 100 });
@@ -164,7 +171,9 @@ const Learned = {
     chart.onpointerdown = chart.onpointermove = (event) => {
       if (!event.buttons) return;
       const box = svg.getBoundingClientRect();
-      $("epoch").value = Math.round(((event.clientX - box.left) / box.width) * this.epochs);
+      const epoch = ((event.clientX - box.left) / box.width) * this.epochs;
+      const distances = run.shown.map((other) => Math.abs(other - epoch));
+      $("epoch").value = distances.indexOf(Math.min(...distances));
       this.pause();
       this.moved();
     };
@@ -175,14 +184,14 @@ const Learned = {
 
   play() {
     if (this.timer) return this.pause();
-    if (Number($("epoch").value) === this.epochs) $("epoch").value = 0;
+    if (Number($("epoch").value) === this.last) $("epoch").value = 0;
     this.moved();
     $("play").textContent = "Pause";
     this.timer = setInterval(() => {
       $("epoch").value = Number($("epoch").value) + 1;
       this.moved();
-      if (Number($("epoch").value) === this.epochs) this.pause();
-    }, Math.max(150, (1000 * SECONDS) / this.epochs));
+      if (Number($("epoch").value) === this.last) this.pause();
+    }, Math.max(150, (1000 * SECONDS) / this.last));
   },
 
   pause() {

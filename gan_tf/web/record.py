@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,9 +18,11 @@ from gan_tf.run import plots
 from gan_tf.run.folder import Run, nearest, telling_epochs
 
 GRIDS = 6  # Sample grids in the page. More would make it larger, and hardly tell more.
+# Rows of the history in the page, about a hundred bytes each. A conditional run at 28 pixels leaves 15 kB of its page's
+# megabyte to them.
+ROWS = 128
 QUALITY = 75  # Of the grids' JPEGs, in percent.
 KINDS = {1: "grey", 3: "in colour", 4: "in colour, with transparency"}  # By the number of channels.
-WATCHED = ("d_loss", "g_loss", "accuracy_real", "accuracy_fake", "spread")  # Columns that every verdict looks at.
 
 
 def record(run: Run) -> dict[str, Any]:
@@ -29,6 +31,9 @@ def record(run: Run) -> dict[str, Any]:
     history = read(run.history_csv, run.read_history)
     height, width, channels = facts["data"]["shape"]
     epochs = len(history.get("epoch", ()))
+    sampled, found = sampled_epochs(run, epochs), read(run.history_csv, lambda: verdicts(history, config))
+    shown = shown_epochs(sampled, found)
+    sentences = list(dict.fromkeys(sentence for epoch in shown for sentence in found[epoch].values()))
     return {
         "name": run.folder.resolve().name,
         "about": f"It learned from {facts['data']['images']:,} images of {facts['data']['name']}: {width}x{height} "
@@ -38,12 +43,20 @@ def record(run: Run) -> dict[str, Any]:
         "shares": list(facts["data"]["classes"].values()),
         "threshold": LOSSES[config.loss].has_threshold,
         "batch": config.minibatch_std,
-        "history": {name: [significant(value) for value in values] for name, values in history.items()},
+        "shown": shown,
+        # A value for each epoch that is shown but 0.
+        "history": {
+            name: [significant(values[epoch - 1]) for epoch in shown[1:]]
+            for name, values in history.items()
+            if name != "epoch"
+        },
         "panels": plots.PANELS,
         "healthy": HEALTHY,
         "chance": [significant(loss) for loss in chance_losses(config.loss)],
-        "verdicts": read(run.history_csv, lambda: verdicts(history, config)),
-        "samples": [sample(run, epoch) for epoch in sampled_epochs(run, epochs)],
+        # For each epoch that is shown, where its verdicts are among the sentences.
+        "verdicts": [[sentences.index(sentence) for sentence in found[epoch].values()] for epoch in shown],
+        "sentences": sentences,
+        "samples": [sample(run, epoch) for epoch in sampled],
         "config": config_table(config),
         "measures": read(run.metrics_json, lambda: measures(run.read_metrics())),
     }
@@ -65,15 +78,26 @@ def significant(value: float) -> float | None:
     return float(f"{value:.4g}") if np.isfinite(value) else None
 
 
-def verdicts(history: History, config: Config) -> list[list[str]]:
-    """The sentences of `diagnose` after each epoch, and after epoch 0, of which it says nothing. It says nothing either
-    once a number is not finite: no threshold holds for that."""
-    watch, found, finite = Watch(config), [[]], True
+def verdicts(history: History, config: Config) -> list[dict[str, str]]:
+    """What `diagnose` finds after each epoch, and after epoch 0, of which it says nothing."""
+    watch, found = Watch(config), [{}]
     for row in zip(*history.values(), strict=True):
-        values = dict(zip(history, row, strict=True))
-        finite = finite and bool(np.isfinite([values[name] for name in WATCHED]).all())
-        found.append(list(watch.add(values).values()) if finite else [])
+        found.append(watch.add(dict(zip(history, row, strict=True))))
     return found
+
+
+def shown_epochs(sampled: Sequence[int], found: Sequence[Mapping[str, str]]) -> list[int]:
+    """The epochs that the page shows, 0 first. Of more than ROWS, as many at even distances, and besides them those
+    with a sample grid and those in which a verdict is reached for the first time."""
+    epochs = len(found) - 1
+    if epochs <= ROWS:
+        return [*range(epochs + 1)]
+    first: dict[str, int] = {}
+    for epoch, names in enumerate(found):
+        for name in names:
+            first.setdefault(name, epoch)
+    even = np.linspace(1, epochs, ROWS).round().astype(int).tolist()
+    return sorted({0, *even, *sampled, *first.values()})
 
 
 def sampled_epochs(run: Run, epochs: int) -> list[int]:

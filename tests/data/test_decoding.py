@@ -1,7 +1,11 @@
+import contextlib
 import dataclasses
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +13,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from gan_tf.common.errors import InputError
 from gan_tf.config import Config
+from gan_tf.data import decoding
 from gan_tf.data.decoding import Failed, attempt, map_in_order, parse_colour, pillow_warnings, read_picture
 
 RED, GREEN, BLUE, TEAL = (250, 10, 20), (10, 240, 30), (20, 30, 230), (0, 128, 128)
@@ -139,6 +144,108 @@ def test_transparency_is_kept_as_a_fourth_channel(tmp_path, config):
     padded = read_picture(tmp_path / "grey.png", 4, dataclasses.replace(config, fit="pad"))
     np.testing.assert_allclose(padded[14, 14].astype(int), [90, 90, 90, 200], atol=1)
     assert padded[1, 14].tolist() == padded[26, 14].tolist() == [*TEAL, 0]
+
+
+def mode_files(folder):
+    """A picture of random pixels in each mode that a file can have, with its transparency."""
+    random = np.random.default_rng(0)
+    colours = Image.fromarray(random.integers(0, 256, (61, 47, 4), np.uint8))
+    deep = {
+        "I;16": random.integers(0, 65536, (61, 47)).astype(np.uint16),
+        "I": random.integers(0, 65536, (61, 47)).astype(np.int32),
+        "F": random.random((61, 47)).astype(np.float32),
+    }
+    palette = colours.convert("RGB").quantize(16)
+    pictures = {mode: colours.convert(mode) for mode in ("1", "L", "LA", "RGB", "RGBA", "CMYK", "YCbCr")}
+    pictures |= {"P": palette} | {mode: Image.fromarray(values) for mode, values in deep.items()}
+    for mode, picture in pictures.items():
+        picture.save(folder / f"{mode.replace(';', '')}.tif")
+    palette.save(folder / "P.png", transparency=3)
+    palette.save(folder / "P table.png", transparency=bytes(range(0, 256, 16)))
+    palette.save(folder / "P.gif", transparency=3)
+    colours.convert("RGB").save(folder / "RGB key.png", transparency=colours.convert("RGB").getpixel((5, 5)))
+    colours.convert("L").save(folder / "L key.png", transparency=90)
+    return sorted(folder.iterdir())
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_a_picture_that_is_converted_in_parts_has_the_same_bits(tmp_path, config, channels, monkeypatch):
+    config = dataclasses.replace(config, background="teal", alpha=channels == 4)
+    files = mode_files(tmp_path)
+    with pillow_warnings():
+        whole = [read_picture(path, channels, config) for path in files]
+        monkeypatch.setattr(decoding, "PIXELS_PER_PART", 300)  # Six rows.
+        for path, expected in zip(files, whole, strict=True):
+            np.testing.assert_array_equal(read_picture(path, channels, config), expected, path.name)
+    assert len(files) == 16
+
+
+@pytest.mark.parametrize("mode, channels", [("L", 1), ("RGB", 3), ("RGBA", 4)])
+def test_a_large_picture_that_needs_no_conversion_is_not_copied(mode, channels, monkeypatch):
+    monkeypatch.setattr(decoding, "PIXELS_PER_PART", 300)
+    picture = Image.new(mode, (47, 61))
+    assert decoding.convert(picture, channels, "white") is picture
+
+
+PEAK = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from gan_tf.config import Config
+from gan_tf.data import decoding
+def peak():
+    return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
+decoding.PIXELS_AT_ONCE = decoding.Budget(2 * 10**7)
+before, config = peak(), Config(dataset="./pics", image_size=28)
+with ThreadPoolExecutor(3) as pool:
+    list(pool.map(lambda _: decoding.read_picture(Path(sys.argv[1]), int(sys.argv[2]), config), range(3)))
+print(1024 * (peak() - before))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads a process's peak memory in /proc")
+@pytest.mark.parametrize("mode, channels", [("RGBA", 3), ("I;16", 1)])
+def test_large_pictures_take_little_more_memory_than_two_copies_of_one(tmp_path, mode, channels):
+    Image.new(mode, (4000, 4000)).save(tmp_path / "a.png", compress_level=1)
+    command = [sys.executable, "-c", PEAK, str(tmp_path / "a.png"), str(channels)]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 11 * 4000 * 4000  # Four bytes a pixel and copy, and a part's copies.
+
+
+def test_a_budget_is_never_exceeded_and_the_largest_wish_gets_all_of_it():
+    budget, held, most, lock = decoding.Budget(10), [], [], threading.Lock()
+
+    def work(amount):
+        with budget.hold(amount):
+            with lock:
+                held.append(amount)
+                most.append(sum(held))
+            time.sleep(0.001)
+            with lock:
+                held.remove(amount)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, [1, 4, 4, 99, 3, 6, 2, 99, 5, 5] * 5))
+    assert len(most) == 50 and most.count(99) == 10
+    assert max(total for total in most if total != 99) <= 10 and budget.left == 10
+
+
+def test_pictures_wait_until_there_is_room_for_their_pixels(tmp_path, config, monkeypatch):
+    held = []
+
+    class Budget:
+        def hold(self, amount):
+            held.append(amount)
+            return contextlib.nullcontext()
+
+    monkeypatch.setattr(decoding, "PIXELS_AT_ONCE", Budget())
+    Image.new("RGB", (800, 640), RED).save(tmp_path / "a.png")
+    Image.new("RGB", (800, 640), RED).save(tmp_path / "a.jpg")
+    Image.new("RGB", (800, 640), RED).save(tmp_path / "b.jpg", progressive=True)
+    for name in ("a.png", "a.jpg", "b.jpg"):
+        read_picture(tmp_path / name, 3, config)
+    # A JPEG is decoded at an eighth of its size, but a progressive one's coefficients are read in full.
+    assert held == [800 * 640, 100 * 80, 800 * 640]
 
 
 def test_invisible_colours_do_not_bleed_into_transparent_edges(tmp_path, config):

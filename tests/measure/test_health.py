@@ -1,4 +1,5 @@
 import dataclasses
+import math
 import shlex
 
 import keras
@@ -25,6 +26,7 @@ VERDICTS = {
     "fives": set(),
     "creatures": set(),
     "slow": set(),
+    "outpaced": set(),
     "slow_minimax": {"has_won"},  # The minimax loss has no gradient for fakes that are rejected for sure.
     "too_fast": {"too_fast"},
     "far_too_fast": {"too_fast"},
@@ -85,6 +87,15 @@ def test_a_healthy_run_of_each_loss_gets_no_verdict(loss):
     assert all_verdicts(history, config) == {}
     # It did learn something: the first epochs ended with 0.39 to 0.61, the last ones with 0.76 to 1.04.
     assert history["spread"][-1] > 0.6
+
+
+@pytest.mark.slow
+def test_a_critic_that_catches_up_is_not_left_behind():
+    config = preset_config("digits", loss="wasserstein", d_learning_rate=2e-4, epochs=4, steps_per_epoch=24)
+    history = make_histories.train(config)
+    assert all_verdicts(history, config) == {}
+    # Though for three epochs it takes nearly all fakes for real, and rates them above reals.
+    assert max(history["accuracy_fake"][-3:]) < 0.2 and min(history["d_loss"]) > 0
 
 
 def few_digits(config: Config) -> ImageDataset:
@@ -222,6 +233,24 @@ def test_smoothed_labels_raise_the_loss_of_a_discriminator_that_has_won():
 def test_the_advice_suits_the_runs_settings(change, fields, advice):
     (sentence,) = diagnose(WELL | change, preset_config("digits", **fields)).values()
     assert sentence.partition(" Try ")[2] == advice + "."
+
+
+@pytest.mark.parametrize("column", ["d_loss", "g_loss", "spread"])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_number_that_is_not_finite_gets_one_verdict_that_names_it(column, value):
+    broken = {name: [*values, *values] for name, values in WELL.items()} | {"epoch": [*range(1, 9)]}
+    broken[column] = [*WELL[column], value, *WELL[column][1:]]
+    (found,) = all_verdicts(broken, Config()).items()
+    assert found == (
+        "too_fast",
+        (5, f"the learning rate is too high: in epoch 5, {column} was {value}. Try --learning-rate 0.0002."),
+    )
+    assert {*diagnose(broken, Config())} == {"too_fast"}  # Three epochs later too.
+
+
+def test_an_optional_column_that_is_not_a_number_is_no_verdict():
+    for name in ("accuracy_held_out", "label_agreement"):
+        assert diagnose(WELL | {name: [math.nan] * 4}, Config()) == {}
 
 
 def test_a_resumed_run_does_not_repeat_itself(tmp_path, capsys, config, images):

@@ -43,8 +43,12 @@ def test_a_png_is_lossless(tmp_path, channels):
     np.testing.assert_array_equal(plots.open_png(tmp_path / "a.png"), picture)
 
 
-def test_a_gif_has_every_frame_in_order(tmp_path):
-    plots.save_animation(tmp_path / "a.gif", list(numbered(5)), seconds=0.1, hold=1.0)
+@pytest.mark.parametrize(
+    ("hold", "expected", "milliseconds"),
+    [(0.0, [0, 10, 20, 30, 40], [100] * 5), (1.0, [40, 0, 10, 20, 30], [1100, 100, 100, 100, 100])],
+)
+def test_a_gif_has_every_frame_in_order_and_begins_with_one_that_it_holds(tmp_path, hold, expected, milliseconds):
+    plots.save_animation(tmp_path / "a.gif", list(numbered(5)), seconds=0.1, hold=hold)
     with Image.open(tmp_path / "a.gif") as gif:
         assert gif.n_frames == 5 and gif.info["loop"] == 0
         values, durations = [], []
@@ -52,8 +56,8 @@ def test_a_gif_has_every_frame_in_order(tmp_path):
             gif.seek(i)
             values.append(int(np.asarray(gif.convert("L"))[0, 0]))
             durations.append(gif.info["duration"])
-    assert values == [0, 10, 20, 30, 40]
-    assert durations == [100, 100, 100, 100, 1100]
+    assert values == expected
+    assert durations == milliseconds
 
 
 @pytest.mark.parametrize("channels", [1, 3])
