@@ -285,7 +285,14 @@ LATENT_SPACE = Exercises(
         2: Exercise(
             right=takes_away,
             hint="the part of v along o is (v @ o) / (o @ o) times o. Take it away. `answer` is a function.",
-            solution="def answer(vector, other):\n    return vector - (vector @ other) / (other @ other) * other",
+            solution=(
+                "def answer(vector, other):\n"
+                "    return vector - (vector @ other) / (other @ other) * other\n\n\n"
+                "move = 3 * answer(turn, DIRECTIONS[1])\n"
+                "after = reader.read(half(draw(latents + move, KINDS)))\n"
+                "print(f\"look right {np.mean(after['turn'] == 2):.0%}\")\n"
+                "print(f\"same hue {np.mean(after['hue'] == before['hue']):.0%}\")"
+            ),
         ),
         3: Exercise(
             right="B",

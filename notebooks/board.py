@@ -9,9 +9,10 @@ from charts import BLUE, GREY, ORANGE
 from gan_tf import notebook as nb
 
 PALE = "#d6e6f2"  # Behind what was caught.
+ROW = 0.29  # The height of a row of the board, whose columns are 1 wide.
 # What the chapter's pictures show, for those who cannot see them.
 ALT = {
-    "board": "A table of nine measures and eight sets of pictures, with three pictures of each set above its column. Copies fooled all measures but the copying ratio, mirrored copies fooled all, noise only the copying ratio, our GAN the class score and the copying ratio",
+    "board": "Two tables with nine measures and four sets of pictures each, and three pictures of each set above its column. Copies fooled all measures but the copying ratio, mirrored copies fooled all, noise only the copying ratio, our GAN the class score and the copying ratio",
     "train": "Sixteen drawn heads: bears, frogs, owls, cats and rabbits, in many colours",
     "near": "Eight new creatures, and below each its nearest training picture: by features of nearly the same colour, by pixels often of another one",
     "fakes": "Above, eight drawn creatures; below, eight fakes: clearly frog, bear, rabbit, cat and fox, with rougher edges",
@@ -29,43 +30,54 @@ ALT = {
 }
 
 
-def heading(name: str) -> str:
-    """A forgery's name on two lines."""
-    return name.replace(" ", "\n", 1)
-
-
 def show_board(
     fooled: Mapping[str, Mapping[str, bool]],
     pictures: Mapping[str, np.ndarray],
     alt: str,
 ) -> None:
     """Which measure each forgery fooled, {measure: {forgery: fooled}}, below three of its `pictures`, uint8 (N, side,
-    side, 3)."""
-    high, columns = 0.5, len(pictures)  # A row's height; a column is 1 wide.
-    left, top, bottom = -2.2, -4.1, high * len(fooled) + 0.05
-    scale = 6.0 / (columns - left)
-    canvas, axes = nb.figure(width=6.0, height=scale * (bottom - top))
-    for column, (name, images) in enumerate(pictures.items()):
-        for row, picture in enumerate(images[:3]):
-            x, y = column + 0.02, row - 3.1
-            axes.imshow(picture, extent=(x, x + 0.96, y + 0.96, y))
-        style = {"ha": "center", "va": "bottom", "fontsize": 9.5}
-        axes.text(column + 0.5, -3.2, heading(name), **style)
-    for row, (measure, verdicts) in enumerate(fooled.items()):
-        y = high * row
-        axes.text(-0.08, y + high / 2, measure, ha="right", va="center", fontsize=10)
-        for column, name in enumerate(pictures):
-            colour, ink = (ORANGE, "white") if verdicts[name] else (PALE, "black")
-            corner = (column + 0.02, y + 0.02)
-            axes.add_patch(Rectangle(corner, 0.96, high - 0.04, color=colour))
-            style = {"ha": "center", "va": "center", "color": ink, "fontsize": 9.5}
-            weight = "bold" if verdicts[name] else "normal"
-            word = "fooled" if verdicts[name] else "caught"
-            middle = (column + 0.5, y + high / 2)
-            axes.text(*middle, word, weight=weight, **style)
-    axes.set(xlim=(left, columns), ylim=(bottom, top), aspect="equal")
-    axes.axis("off")
+    side, 3).
+
+    Four forgeries to a table, one table below the other, so that a phone shows their words large enough.
+    """
+    names = list(pictures)
+    groups = [names[i : i + 4] for i in range(0, len(names), 4)]
+    left, top, bottom = -1.62, -1.32, ROW * len(fooled) + 0.1
+    scale = 5.6 / (4 - left)
+    canvas, panels = nb.figure(1, len(groups), 5.6, scale * (bottom - top))
+    for panel, group in zip(np.atleast_1d(panels), groups, strict=True):
+        for column, name in enumerate(group):
+            put_forgery(panel, column, name, pictures[name])
+        for row, (measure, verdicts) in enumerate(fooled.items()):
+            middle = ROW * (row + 0.5)
+            style = {"ha": "right", "va": "center", "fontsize": 11}
+            panel.text(-0.06, middle, measure, **style)
+            for column, name in enumerate(group):
+                put_verdict(panel, column, middle, verdicts[name])
+        panel.set(xlim=(left, 4), ylim=(bottom, top), aspect="equal")
+        panel.axis("off")
     nb.show(canvas, alt)
+
+
+def put_forgery(panel, column: int, name: str, pictures: np.ndarray) -> None:
+    """A forgery's name above its first picture, which has two smaller ones to its right."""
+    places = ((0.02, -0.68, 0.64), (0.68, -0.68, 0.31), (0.68, -0.35, 0.31))
+    for picture, (x, y, side) in zip(pictures, places, strict=False):
+        x += column
+        panel.imshow(picture, extent=(x, x + side, y + side, y))
+    style = {"ha": "center", "va": "bottom", "fontsize": 11}
+    panel.text(column + 0.5, -0.74, name.replace(" ", "\n", 1), **style)
+
+
+def put_verdict(panel, column: int, middle: float, fooled: bool) -> None:
+    """One cell of the board: a coloured word."""
+    colour, ink = (ORANGE, "white") if fooled else (PALE, "black")
+    corner = (column + 0.02, middle - ROW / 2 + 0.015)
+    panel.add_patch(Rectangle(corner, 0.96, ROW - 0.03, color=colour))
+    style = {"ha": "center", "va": "center", "color": ink, "fontsize": 11}
+    weight = "bold" if fooled else "normal"
+    word = "fooled" if fooled else "caught"
+    panel.text(column + 0.5, middle, word, weight=weight, **style)
 
 
 def show_scores(measures: Sequence, alt: str, scale: str = "linear") -> None:
@@ -89,7 +101,7 @@ def show_scores(measures: Sequence, alt: str, scale: str = "linear") -> None:
             panel.set_xscale("symlog", linthresh=2 * high, linscale=1.5)
             panel.set_xlim(min(0, *measure.scores.values()) - high / 2, 2 * most)
         panel.grid(axis="y", alpha=0.3)
-    options = {"ncols": 3, "fontsize": "small", "frameon": False}
+    options = {"ncols": 3, "frameon": False}
     first = np.atleast_1d(axes)[0]
     first.legend(loc="lower center", bbox_to_anchor=(0.5, 1), **options)
     nb.show(canvas, alt)
@@ -129,7 +141,7 @@ def show_bias(
         panel.set_xticks(counts, [f"{count:,}" for count in counts])
         panel.minorticks_off()
         panel.axhline(0, color="black", linewidth=0.6)
-    axes[0].legend(fontsize="small")
+    axes[0].legend()
     nb.show(canvas, alt)
 
 
@@ -142,5 +154,5 @@ def show_balls(real: np.ndarray, fake: np.ndarray, radii: np.ndarray, alt: str) 
     axes.plot(*fake.T, "x", color=ORANGE, label="fake")
     axes.set(xlabel="first feature", ylabel="second feature", aspect="equal")
     axes.set(xlim=(-4, 12), ylim=(-4.3, 4.3))
-    axes.legend(fontsize="small", loc="upper left")
+    axes.legend(loc="upper left")
     nb.show(canvas, alt)

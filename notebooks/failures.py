@@ -29,11 +29,11 @@ FOLDER = Path(__file__).parent / "mysteries"
 STYLES = ({"color": ORANGE, "linestyle": "-"}, {"color": BLUE, "linestyle": "--"})
 # Twelve short epochs: enough for recognisable fives, and for a verdict, which takes three.
 SHORT = {"epochs": nb.quick(12, 3), "steps_per_epoch": nb.quick(40, 1)}
-# What the curves of a mystery show: the label of each panel, and its columns.
+# What the curves of a mystery show: the label of each panel, and its columns with their labels.
 CLUES = {
-    "loss (nats)": ("d_loss", "g_loss"),
-    "share called real": ("accuracy_trained", "accuracy_held_out"),
-    "spread": ("spread",),
+    "loss (nats)": {"d_loss": "d_loss", "g_loss": "g_loss"},
+    "called real": {"accuracy_trained": "trained", "accuracy_held_out": "held out"},
+    "spread": {"spread": "spread"},
 }
 # The label of each column's axis.
 LABELS = {
@@ -63,8 +63,8 @@ ALT = {
     ),
     "healthy": "three latent vectors: grey at epoch 0, shadows at epoch 2, white fives from epoch 6 on",
     "wreck": (
-        "three latent vectors over the epochs, as fives while the discriminator learns and as white bars after "
-        "it stopped"
+        "three latent vectors over the epochs: fives while the discriminator learns, white bars a few epochs after it "
+        "stopped"
     ),
     "wreck curves": "Asleep, the accuracy on fakes falls to 0 and the spread to 0.6; awake, both are in the healthy band",
     "won curves": (
@@ -174,9 +174,7 @@ def show_curves(stories: Mapping[str, Story], columns: Sequence[str], alt: str) 
         scale = "log" if column.endswith("gradient") else "linear"
         panel.set(xlabel="epoch", ylabel=LABELS[column], yscale=scale)
     axes = np.atleast_1d(axes)
-    axes[0].legend(
-        fontsize="small", loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3
-    )
+    axes[0].legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3)
     nb.show(canvas, alt)
 
 
@@ -204,15 +202,13 @@ def show_games(games: Mapping[str, Sequence[dict]], alt: str) -> None:
             )
         panel.set(xlabel="step", ylabel=label)
     axes[0].axhline(2 * np.log(2), color=GREY, linestyle=":", label="D says one half")
-    axes[0].legend(
-        fontsize="small", loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3
-    )
+    axes[0].legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3)
     nb.show(canvas, alt)
 
 
 def show_grids(pictures: Mapping[str, np.ndarray], alt: str) -> None:
     """One picture of each architecture, enlarged and with its contrast stretched."""
-    canvas, axes = nb.figure(len(pictures), width=2.4, height=2.6)
+    canvas, axes = nb.figure(len(pictures), width=1.87, height=2.1)
     for panel, (name, fakes) in zip(axes, pictures.items(), strict=True):
         panel.imshow(fakes[0, 4:24, 4:24, 0], cmap="gray")
         panel.set(title=name, xticks=[], yticks=[], xlabel="column", ylabel="row")
@@ -233,9 +229,7 @@ def show_levels(levels: Mapping[str, np.ndarray], alt: str) -> None:
             )
         panel.axhline(1, color=GREY, linestyle=":", label="real pictures")
         panel.set(xlabel="epoch", ylabel=f"grid, period {period} px", yscale="log")
-    axes[0].legend(
-        fontsize="small", loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3
-    )
+    axes[0].legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3)
     nb.show(canvas, alt)
 
 
@@ -315,17 +309,25 @@ def show_mystery(number: int) -> None:
     nb.say(f"**Mystery {number}**")
     nb.show(FOLDER / f"{number}.png", f"Fakes of mystery {number} over its epochs")
     story = read_mystery(number)
-    canvas, axes = nb.figure(3, width=2.2, height=2.2)
+    canvas, axes = nb.figure(1, len(CLUES), width=5.6, height=1.45)
     for panel, (label, columns) in zip(axes, CLUES.items(), strict=True):
-        for column, style in zip(columns, STYLES, strict=False):
+        for (column, name), style in zip(columns.items(), STYLES, strict=False):
             panel.plot(
-                story.history["epoch"], story.history[column], label=column, **style
+                story.history["epoch"], story.history[column], label=name, **style
             )
-        panel.set(xlabel="epoch", ylabel=label, xticks=[4, 8, 12])
-        if label == "share called real":
-            panel.set_ylim(-0.03, 1.03)
-        panel.legend(fontsize="x-small", loc="lower center", bbox_to_anchor=(0.5, 1))
-    alt = f"Curves of mystery {number}: both losses, the accuracies on training and held-out reals, and the spread"
+        panel.set(xlabel="epoch", ylabel=label, xticks=[2, 4, 6, 8, 10, 12])
+        # Equal in all mysteries, so that they can be compared.
+        if label != "loss (nats)":
+            panel.set_ylim(-0.05, 1.3 if label == "spread" else 1.05)
+        if len(columns) > 1:
+            panel.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    canvas.align_ylabels()
+    found = [
+        f"{column} {', '.join(f'{story.history[column][i]:.2g}' for i in (0, 5, 11))}"
+        for columns in CLUES.values()
+        for column in columns
+    ]
+    alt = f"Curves of mystery {number}, at epochs 1, 6 and 12: {'; '.join(found)}"
     nb.show(canvas, alt)
 
 

@@ -70,7 +70,7 @@ def show_lengths(vectors: Mapping[str, np.ndarray], alt: str) -> None:
         options = {"histtype": kind, "color": colour, "alpha": alpha, "linewidth": 1.5}
         axes.hist(lengths, bins=np.linspace(0, 15, 76), label=name, **options)
     axes.set(xlabel="length of the vector", ylabel="how many of 5,000", xlim=(0, 15))
-    axes.legend(fontsize="small", loc="upper left")
+    axes.legend(loc="upper left")
     nb.show(canvas, alt)
 
 
@@ -89,7 +89,7 @@ def show_truncation(psis: Sequence[float], quality: np.ndarray, alt: str) -> Non
             )
         panel.axvline(1, color=GREY, linestyle=":", label="no truncation")
         panel.set(xlabel="psi", ylabel=name)
-    axes[0].legend(fontsize="small")
+    axes[0].legend(loc="lower left")
     nb.show(canvas, alt)
 
 

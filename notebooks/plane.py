@@ -101,6 +101,9 @@ def show_duel(
         canvas, axes = nb.figure(2, width=3.2, height=3.3)
         for panel, name, moment in zip(axes, games, moments, strict=True):
             paint(panel, moment, reals, arrows=0)
+            # Fakes that are all on one spot are easily overlooked.
+            if np.ptp(moment["fakes"], axis=0).max() < 0.1:
+                panel.plot(*moment["fakes"][:1].T, **FAKE | {"markersize": 11})
             panel.set(title=f"{name}, step {moment['step']:,}", xlabel="", ylabel="")
             panel.set(xticks=[], yticks=[])
             panel.axis("off")

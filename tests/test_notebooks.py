@@ -382,11 +382,14 @@ def test_suspects_hold_the_share_of_mirrored_copies():
 def test_a_board_says_fooled_and_caught(monkeypatch):
     shown = []
     monkeypatch.setattr(board.nb, "show", lambda canvas, alt: shown.append((canvas, alt)))
-    names = ("a", "b", "c")
-    fooled = {"measure": dict(zip(names, (True, False, True), strict=True))}
+    names = ("a", "b", "c", "d", "e")
+    verdicts = (True, False, True, True, False)
+    fooled = {"measure": dict(zip(names, verdicts, strict=True))}
     board.show_board(fooled, dict.fromkeys(names, np.zeros((3, 8, 8, 3), np.uint8)), "a board")
-    words = [text.get_text() for text in shown[0][0].axes[0].texts]
-    assert [word for word in words if word in ("fooled", "caught")] == ["fooled", "caught", "fooled"]
+    for panel, columns in zip(shown[0][0].axes, (slice(0, 4), slice(4, 5)), strict=True):
+        words = [text.get_text() for text in panel.texts]
+        expected = ["fooled" if verdict else "caught" for verdict in verdicts[columns]]
+        assert words == [*names[columns], "measure", *expected]
 
 
 def test_convolutions_of_the_diagrams_are_those_of_tensorflow():
