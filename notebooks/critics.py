@@ -273,15 +273,15 @@ def draw_ranges(axes, found: Ablation, variants: Sequence[str]) -> None:
     axes.grid(axis="x", alpha=0.3)
 
 
-def legend(axes, verdicts: Sequence[str], **where) -> None:
-    """What the colours and the marks of `draw_ranges` mean."""
+def legend(on, verdicts: Sequence[str], **where) -> None:
+    """What the colours and the marks of `draw_ranges` mean, on axes or on a figure."""
     handles = [
         Line2D([], [], color=VERDICTS[v], linewidth=4, label=WORDS[v]) for v in verdicts
     ]
     for name, marker in SETS.values():
         style = {"marker": marker, "color": "white", "markeredgecolor": "black"}
         handles.append(Line2D([], [], linestyle="", label=name, **style))
-    axes.legend(handles=handles, fontsize="small", ncols=3, **where)
+    on.legend(handles=handles, fontsize="small", ncols=3, **where)
 
 
 def show_ablation(found: Ablation) -> None:
@@ -318,7 +318,7 @@ def say_verdicts(found: Ablation) -> None:
 
 def show_ending(fakes: Mapping[str, np.ndarray], found: Ablation) -> None:
     """Fakes of each loss, uint8 (N, 28, 28, 1), a row each, and beside them the ablation's ranges."""
-    canvas, axes = nb.figure(2, width=3.7, height=5.4)
+    canvas, axes = nb.figure(2, width=2.8, height=5.4)
     grid = np.concatenate([plots.grid(row, columns=len(row)) for row in fakes.values()])
     count = len(fakes)
     shape = {"extent": (0, 1, count - 0.5, -0.5), "aspect": "auto"}
@@ -326,9 +326,8 @@ def show_ending(fakes: Mapping[str, np.ndarray], found: Ablation) -> None:
     axes[0].set_yticks(range(count), fakes)
     axes[0].set(xticks=[], xlabel="fakes of a short training", ylabel="loss")
     draw_ranges(axes[1], found, [VARIANTS[name] for name in fakes])
-    axes[1].set(
-        yticks=[], ylabel=f"{found.seeds} longer trainings each: median and range"
-    )
+    longer = f"median and range of {found.seeds} longer trainings"
+    axes[1].set(yticks=[], ylabel=longer)
     verdicts = {found.verdict(VARIANTS[name]): None for name in fakes}
-    legend(axes[1], [*verdicts], loc="lower center", bbox_to_anchor=(0.4, 1))
+    legend(canvas, [*verdicts], loc="outside upper center")
     nb.show(canvas, ENDING)
