@@ -103,6 +103,7 @@ class LazyImages:
     """
 
     dtype = np.dtype(np.uint8)
+    AT_ONCE = 256  # Rows to render at a time, so that no second copy of all images is in memory.
 
     def __init__(self, shape: tuple[int, int, int, int], render: Callable[[np.ndarray], np.ndarray]):
         self.shape, self.render = shape, render
@@ -116,9 +117,10 @@ class LazyImages:
         """Index like a NumPy array, with a slice, integers (n,) or a boolean mask (N,)."""
         wanted = np.unique(np.arange(len(self))[rows])
         missing = wanted[~self.rendered[wanted]]
-        if len(missing):
-            self.pixels[missing] = self.render(missing)
-            self.rendered[missing] = True
+        for start in range(0, len(missing), self.AT_ONCE):
+            part = missing[start : start + self.AT_ONCE]
+            self.pixels[part] = self.render(part)
+            self.rendered[part] = True
         return self.pixels[rows]
 
 
