@@ -73,6 +73,19 @@ def test_lazy_images_are_rendered_once_and_only_on_access():
     assert sorted(rendered) == list(range(9))
 
 
+def test_lazy_images_are_rendered_a_few_at_a_time(monkeypatch):
+    monkeypatch.setattr(LazyImages, "AT_ONCE", 4)
+    counts = []
+
+    def render(rows):
+        counts.append(len(rows))
+        return np.broadcast_to(rows[:, None, None, None], (len(rows), 4, 4, 1))
+
+    images = LazyImages((10, 4, 4, 1), render)
+    np.testing.assert_array_equal(images[:][:, 0, 0, 0], range(10))
+    assert counts == [4, 4, 2]
+
+
 def test_each_pass_shuffles_all_images():
     steps = batch_values(Config(batch_size=4, seed=1), 10)  # 5 steps a pass: 20 of the 22 images.
     first, second = np.ravel(steps[:5]).tolist(), np.ravel(steps[5:]).tolist()
