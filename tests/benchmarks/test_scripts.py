@@ -20,7 +20,7 @@ from gan_tf.common.errors import InputError
 from gan_tf.config import Config
 from gan_tf.data.creatures import draw, parameters
 from gan_tf.data.grey import read_digits
-from gan_tf.data.images import ImageDataset
+from gan_tf.data.images import ImageDataset, train_holdout_split
 from gan_tf.measure import report
 from gan_tf.measure.metrics import thumbnails
 from gan_tf.measure.report import Reference
@@ -449,6 +449,16 @@ def test_conditional(tmp_path, monkeypatch):
     assert (told[1], untold[1]) == ("labels", "nothing") and untold[-3:] == ["", "", ""]
     assert told[3] == "4" and told[5] != untold[5]
     assert plots.open_png(tmp_path / "conditional_digits.png").shape[1] == 12 * 58 + 2
+
+
+def test_balanced_labels_repeat_the_rarer_ones():
+    labels = np.repeat([0, 1], [60, 20])
+    images = ImageDataset("pets", np.zeros((80, 28, 28, 1), np.uint8), labels, "tests", ("cat", "dog"))
+    config = dataclasses.replace(TINY, held_out=0.2)
+    usual, held_out = train_holdout_split(images, config)
+    rows, same = conditional.balanced_split(images, config)
+    np.testing.assert_array_equal(same, held_out)
+    assert {*rows} == {*usual} and np.ptp(np.bincount(labels[rows])) == 0
 
 
 def test_few_pictures(tmp_path, monkeypatch):
