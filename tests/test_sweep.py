@@ -211,22 +211,6 @@ def test_a_run_that_ray_stops_ends_there_with_a_checkpoint(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_sweep_with_early_stopping_ends_its_bad_run(tmp_path):
-    """A run takes all cores, so the good one comes first on any machine. Ray compares the bad one with it after a
-    quarter of the epochs, and has twelve more in which to end it."""
-    pytest.importorskip("ray")
-    folder = tmp_path / "sweep"
-    options = ["--early-stopping", "--seeds", "0", "--set", "learning_rate=0.002,1e-9", "--cpus", str(os.cpu_count())]
-    options += ["--out", str(folder), *TINY, "--epochs", "16", "--evaluate-every", "1"]
-    process = start(*options, RAY_USE_MULTIPROCESSING_CPU_COUNT="1")
-    said, _ = process.communicate(timeout=1200)
-    assert process.returncode == 0, said
-    good, bad = (Run(folder / f"learning_rate={rate},seed=0").read_history()["epoch"] for rate in ("0.002", "1e-9"))
-    assert good[-1] == 16 and 4 <= bad[-1] < 16
-    assert "| learning_rate=0.002 | 1 | 0 |" in said and "| learning_rate=1e-9 | 1 | 1 |" in said
-
-
-@pytest.mark.slow
 def test_a_sweep_runs_on_a_cluster_of_two_nodes(tmp_path):
     """Two nodes of one core each, as processes on loopback."""
     pytest.importorskip("ray")
