@@ -748,9 +748,9 @@ FACES = Exercises(
     },
     exercises={
         1: Exercise(
-            right=188.5 / 64,
+            right=273.0 / 64,
             hint="from 64 to 512 the side doubles three times, and each time the speed falls to a quarter.",
-            solution="# Three doublings, each a quarter of the speed.\nanswer = 188.5 / 4**3",
+            solution="# Three doublings, each a quarter of the speed.\nanswer = 273.0 / 4**3",
         ),
         2: Exercise(
             right=1.0,

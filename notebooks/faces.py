@@ -23,8 +23,7 @@ OPENING = "64 fakes: faces of cats in the upper half, of dogs in the lower half"
 # Those of its other pictures.
 ALT = {
     "costs": (
-        "Above: the time per image grows with its pixels, a little less than by counting multiplications. Below: memory"
-        " grows from 0.9 to 3.2 GB"
+        "Above: the time per image grows with its pixels, a little less than by counting multiplications"
     ),
     "strip": (
         "Rows of four cats and four dogs. Epoch 1: brown haze. Epoch 5: eyes and noses. From epoch 11: faces of cats and"
@@ -156,13 +155,15 @@ def show_costs(measured: Mapping[str, np.ndarray], computed: np.ndarray) -> None
     )
     axes[0].set(ylabel="milliseconds per image", yscale="log")
     axes[0].legend(fontsize="small")
-    axes[1].plot(sides**2, measured["peak memory, GB"], color=BLUE, marker="o")
-    axes[1].set(ylabel="peak memory (GB)", ylim=(0, 3.5))
+    memory = measured["peak memory, GB"]
+    axes[1].plot(sides**2, memory, color=BLUE, marker="o")
+    axes[1].set(ylabel="peak memory (GB)", ylim=(0, 1.1 * memory.max()))
     for panel in axes:
         panel.set(xlabel="side of the image in pixels (logarithmic)", xscale="log")
         panel.set_xticks(sides**2, [f"{side:.0f}" for side in sides])
         panel.minorticks_off()
-    nb.show(canvas, ALT["costs"])
+    ends = f"from {memory[0]:.1f} to {memory[-1]:.1f} GB"
+    nb.show(canvas, f"{ALT['costs']}. Below: memory grows {ends}")
 
 
 def show_distance(

@@ -303,7 +303,7 @@ def test_the_unfair_game_is_cured_with_its_own_loss_and_rates(monkeypatch):
         ("02_pokemon", 3, {"accuracy_trained": [0.9], "accuracy_held_out": [0.85]}),
         ("02_pokemon", 3, [0.5]),
         ("02_pokemon", 4, "A"),
-        ("03_animal_faces", 1, 188.5 / 8),
+        ("03_animal_faces", 1, 273.0 / 8),
         ("03_animal_faces", 2, 4),
         ("03_animal_faces", 3, "A"),
         ("03_animal_faces", 4, -0.1),
