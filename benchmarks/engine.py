@@ -92,6 +92,20 @@ class KeepFakes(keras.callbacks.Callback):
             np.savez(temporary, images=fakes, recipe=self.made_by)
 
 
+def fakes_paths(
+    config: Config, images: ImageDataset, stem: Path, marks: Sequence[int] | None = None
+) -> dict[int, Path]:
+    """The files of fakes after each of `marks`, by default after the last step: STEM-SEED-STEP.npz."""
+    steps = [config.epochs * steps_per_epoch(images, config)]
+    return {step: stem.with_name(f"{stem.name}-{config.seed}-{step}.npz") for step in marks or steps}
+
+
+def keep_fakes(config: Config, images: ImageDataset, paths: Mapping[int, Path], count: int = FAKES) -> KeepFakes:
+    """The callback that keeps `count` fakes of a training of `config` in each of `paths`, by step."""
+    inputs = random_inputs(count, config.latent_dim, class_shares(images, config), seed=1)
+    return KeepFakes(paths, inputs, recipe(config, images))
+
+
 def train_fakes(
     config: Config,
     images: ImageDataset,
@@ -107,13 +121,10 @@ def train_fakes(
     returned without any training. A training that diverges leaves no fakes, arrays of length 0, at the marks it did
     not reach. `callbacks` watch a training that does take place.
     """
-    steps = config.epochs * steps_per_epoch(images, config)
-    paths = {step: stem.with_name(f"{stem.name}-{config.seed}-{step}.npz") for step in marks or [steps]}
-    wanted = recipe(config, images)
+    paths, wanted = fakes_paths(config, images, stem, marks), recipe(config, images)
     if not all(is_kept(path, wanted, count) for path in paths.values()):
         stem.parent.mkdir(parents=True, exist_ok=True)
-        shares = class_shares(images, config)
-        keep = KeepFakes(paths, random_inputs(count, config.latent_dim, shares, seed=1), wanted)
+        keep = keep_fakes(config, images, paths, count)
         for path in paths.values():
             path.unlink(missing_ok=True)
         try:

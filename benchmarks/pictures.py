@@ -1,4 +1,4 @@
-"""How good are the colour presets after 2, 5 and 10 minutes, compared with PyTorch's DCGAN (peer.py)?
+"""How good are the colour presets after 2 and 5 minutes and at their end, compared with PyTorch's DCGAN (peer.py)?
 
 First measure the speed, if possible on an otherwise idle machine:
 
@@ -63,7 +63,8 @@ from gan_tf.run.build import build_for
 from gan_tf.run.folder import save_picture
 
 SETS = ("pokemon", "anime", "animal_faces", "celeba", "creatures")
-MINUTES = (2, 5, 10)
+MINUTES = (2, 5)  # and the preset's end
+PEER_MINUTES = (2, 5, 10)
 PEER_BATCH = 64
 TURNS, SECONDS = 5, 10
 
@@ -155,15 +156,25 @@ def speed_table(speeds: Mapping[str, dict]) -> str:
 
 
 def marks(config: Config, images: ImageDataset, speed: dict) -> tuple[dict[float, int], dict[float, int]]:
-    """The steps of ours and of the peer after each of MINUTES. Raises InputError where the speed was not measured."""
+    """The steps of ours by minutes, the last of which are the preset's, and those of the peer. Raises InputError where
+    the speed was not measured."""
     if speed.get("recipe") != step_recipe(config):
         raise InputError(f"The speed of {config.dataset} was not measured for this preset: run with --speed first.")
     per_step, per_epoch = config.batch_size * config.d_steps, steps_per_epoch(images, config)
-    ours = {minutes: steps_in(minutes, speed["ours"], per_step, per_epoch) for minutes in MINUTES}
-    return ours, {minutes: steps_in(minutes, speed["peer"], PEER_BATCH) for minutes in MINUTES}
+    ours: dict[float, int] = {m: steps_in(m, speed["ours"], per_step, per_epoch) for m in MINUTES}
+    last = config.epochs * per_epoch
+    ours[round(last * per_step / speed["ours"] / 60, 1)] = last
+    return ours, {minutes: steps_in(minutes, speed["peer"], PEER_BATCH) for minutes in PEER_MINUTES}
 
 
 # --- Judge ------------------------------------------------------------------------------------------------------------
+
+
+def set_folder(folder: Path, images: ImageDataset) -> Path:
+    """Where a set's fakes are kept. Other images get another folder, so nothing made from old ones is taken for new."""
+    path = folder / f"{images.name}-{images.fingerprint[:8]}"
+    path.mkdir(parents=True, exist_ok=True)
+    return path
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,9 +197,10 @@ class SetResult:
     reader: Features | None  # of creatures: reads species and hue
     judged: list[tuple[Sample, Scores]]
 
-    def scores(self, what: str, minutes: float) -> list[Scores]:
-        """The scores of each seed."""
-        return [scores for sample, scores in self.judged if (sample.what, sample.minutes) == (what, minutes)]
+    def last(self, what: str) -> tuple[float, list[Scores]]:
+        """The most minutes that were judged, 0 if none, and the scores of each seed after them."""
+        minutes = max((sample.minutes for sample, _ in self.judged if sample.what == what), default=0)
+        return minutes, [scores for sample, scores in self.judged if (sample.what, sample.minutes) == (what, minutes)]
 
 
 def collect(
@@ -200,15 +212,13 @@ def collect(
     ours_after: Mapping[float, int],
     peer_after: Mapping[float, int],
 ) -> list[Sample]:
-    """The fakes of the peer and of ours after each of these minutes, which are so many steps. Trains what is missing;
-    step sizes decay until the last mark."""
+    """The fakes of the peer and of ours after each of these minutes, which are so many steps. Trains those missing."""
     samples = []
     for seed in peer_seeds:
         fakes = peer.fakes(seed, [*peer_after.values()])
         kept = {minutes: step for minutes, step in peer_after.items() if step in fakes}
         samples += [Sample("peer", seed, minutes, step, fakes[step]) for minutes, step in kept.items()]
     steps = [*ours_after.values()]
-    config = dataclasses.replace(config, epochs=max(steps) // steps_per_epoch(images, config))
     for seed in seeds:
         seeded = dataclasses.replace(config, seed=seed)
         fakes = train_fakes(seeded, images, peer.folder / "ours", steps, peer.count)
@@ -250,9 +260,9 @@ LONG += ("thumbnails", "of the floor", "7x7 patches", "coverage", "copying", "he
 CREATURES = ("what", "seed", "minutes", "species", "hues")
 
 
-def short_row(result: SetResult, minutes: float) -> list[str]:
-    """Ours after that many minutes, with the floor and the peer for each measure."""
-    ours, peers = result.scores("ours", minutes), result.scores("peer", minutes)
+def short_row(result: SetResult) -> list[str]:
+    """Ours at the preset's end, with the floor and the peer's last for each measure."""
+    (minutes, ours), (_, peers) = result.last("ours"), result.last("peer")
     cells = [result.images.name, f"{len(result.images):,}", f"{minutes:g}"]
     for name in ("frechet_distance", "thumbnails", "coverage"):
         cells += [show(ours, name), report.show(result.reference.floor[name]), show(peers, name) if peers else ""]
@@ -293,21 +303,21 @@ def about(result: SetResult) -> str:
     return f"{result.images.name}: features of {result.reference.extract.name}. {protocol(result.reference)}"
 
 
-def readme_row(result: SetResult, minutes: float) -> list[str]:
+def readme_row(result: SetResult) -> list[str]:
     """The set's row of the README's table."""
     name, floor = result.images.name, result.reference.floor
-    ours, peers = result.scores("ours", minutes), result.scores("peer", minutes)
+    (minutes, ours), (_, peers) = result.last("ours"), result.last("peer")
     alt = f"{name}: a dozen of the peer's fakes above a dozen of ours" if peers else f"{name}: a dozen of our fakes"
     picture = f'<img src="benchmarks/results/pictures_{name}.png" alt="{alt}" width="320">'
     measures = ("frechet_distance", "thumbnails", "coverage")
     return [name, f"{minutes:g}", picture, *(readme_cell(ours, floor, peers, measure) for measure in measures)]
 
 
-def write(results: Sequence[SetResult], speeds: Mapping[str, dict], minutes: float, folder: Path | None = None) -> Path:
+def write(results: Sequence[SetResult], speeds: Mapping[str, dict], folder: Path | None = None) -> Path:
     """results/pictures.md: the short table, how it was measured, every sample, creatures, and speed."""
     parts = [
         f"{environment()} The peer: {next(iter(speeds.values()))['peer_is']}.",
-        table(SHORT, [short_row(result, minutes) for result in results]),
+        table(SHORT, [short_row(result) for result in results]),
         "\n".join(f"- {about(result)}" for result in results),
         GLOSSARY,
         table(LONG, [row for result in results for row in long_rows(result)]),
@@ -334,9 +344,7 @@ def main() -> None:
     for name in options.sets:
         config = preset_config(name, data_dir=options.data_dir)
         images = load(config)
-        # Other images get another folder, so nothing made from old ones is taken for new.
-        folder = options.folder / f"{name}-{images.fingerprint[:8]}"
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = set_folder(options.folder, images)
         peer = Peer(options.torch_python, images, folder, train=not options.kept_peers)
         if options.speed:
             # All images are 64x64x3, so sets with the same recipe train at the same speed.
@@ -355,9 +363,9 @@ def main() -> None:
             reader = creature_reader(images.shape[0], folder) if name == "creatures" else None
             results.append(judge_set(images, samples, reference, folder, reader))
             save_firsts(RESULTS, name, samples)
-            update_readme_table(readme_row(results[-1], MINUTES[-1]))
+            update_readme_table(readme_row(results[-1]))
     if results:
-        write(results, {name: speeds[name] for name in options.sets}, MINUTES[-1])
+        write(results, {name: speeds[name] for name in options.sets})
 
 
 if __name__ == "__main__":

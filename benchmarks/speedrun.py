@@ -8,6 +8,10 @@ still while a checkpoint is judged, which is after each epoch. It stops when the
 random splits, as many fakes as real images) is below the target for the first time. --set changes fields of the set's
 preset: that is how you try something without changing code.
 
+With --pictures, a training goes on to its end after it has reached the target, and keeps the fakes that pictures.py
+needs in its --folder, so that no seed is trained twice. Judging takes up to ten seconds: --first leaves out the first
+epochs, which are far from the target.
+
 Writes results/speedrun.md. Compare seconds only with those of the same machine, from turns that alternate.
 """
 
@@ -19,7 +23,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from engine import ROOT, environment, table, write_results
+import pictures
+from engine import ROOT, environment, fakes_paths, keep_fakes, read_speeds, table, write_results
 
 # isort: split
 # After the engine, which imports TensorFlow without its messages.
@@ -59,32 +64,49 @@ HEAD = ("target", "distance", "seed", "seconds", "steps", "reached", "changed")
 
 
 class Judge(keras.callbacks.Callback):
-    """Judges the averaged generator after each epoch, and ends the training when the target is reached."""
+    """Judges the averaged generator after each epoch from `first` on, until the target is reached. Then it ends the
+    training, unless that is to go on."""
 
-    def __init__(self, reference: report.Reference, inputs, target: float, began: float):
+    def __init__(self, reference: report.Reference, inputs, target: float, first: int = 1, go_on: bool = False):
         super().__init__()
-        self.reference, self.inputs, self.target, self.began = reference, inputs, target, began
-        self.seconds, self.distances = 0.0, []
+        self.reference, self.inputs, self.target, self.first, self.go_on = reference, inputs, target, first, go_on
+        self.began, self.seconds, self.steps, self.distance = time.perf_counter(), 0.0, 0, float("inf")
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch:  # The first begins earlier: building counts, too.
+            self.began = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
+        if self.distance < self.target:
+            return
         self.seconds += time.perf_counter() - self.began
-        scores = self.reference.measure_features(sample(self.model.ema_generator, self.inputs))
-        self.distances.append(float(scores["frechet_distance"].mean()))
-        self.model.stop_training = self.distances[-1] < self.target
-        self.began = time.perf_counter()
+        self.steps = int(self.model.step)
+        if epoch + 1 >= self.first:
+            scores = self.reference.measure_features(sample(self.model.ema_generator, self.inputs))
+            self.distance = float(scores["frechet_distance"].mean())
+            print(f"step {self.steps}, {self.seconds:.0f} s: {self.distance:.3g}", flush=True)
+            self.model.stop_training = self.distance < self.target and not self.go_on
 
 
-def run(config: Config, images: ImageDataset, reference: report.Reference, target: float) -> tuple[float, int, float]:
-    """Train until the target or the end: seconds, steps and the last distance; infinite if the training diverged."""
+def run(
+    config: Config,
+    images: ImageDataset,
+    reference: report.Reference,
+    target: float,
+    first: int = 1,
+    keep: keras.callbacks.Callback | None = None,
+) -> tuple[float, int, float]:
+    """Train until the target or the end: seconds, steps and the last distance; infinite if the training diverged.
+    With `keep`, a callback that keeps fakes, the training goes on to its end."""
     inputs = random_inputs(2 * reference.count, config.latent_dim, class_shares(images, config), seed=1)
-    judge = Judge(reference, inputs, target, time.perf_counter())
+    judge = Judge(reference, inputs, target, first, go_on=keep is not None)
     gan = build_for(images, config)
     try:
-        train_epochs(gan, images, config, [TerminateOnNonFinite(), judge])
+        train_epochs(gan, images, config, [TerminateOnNonFinite(), judge, *([keep] if keep else [])])
     except Diverged as error:
         print(error, flush=True)
         return judge.seconds, int(gan.step), float("inf")
-    return judge.seconds, int(gan.step), judge.distances[-1]
+    return judge.seconds, judge.steps, judge.distance
 
 
 def prepare(name: str, changed: Mapping, data_dir: str | None) -> tuple[Config, ImageDataset, report.Reference, float]:
@@ -99,6 +121,13 @@ def prepare(name: str, changed: Mapping, data_dir: str | None) -> tuple[Config, 
     reference = report.run_reference(images, config, features)
     floor = float(reference.feature_floor["frechet_distance"].mean())
     return config, images, reference, target.distance or target.floors * floor
+
+
+def keep_for_pictures(config: Config, images: ImageDataset, folder: Path) -> keras.callbacks.Callback:
+    """The callback that keeps the fakes that pictures.py looks for in `folder`."""
+    stem = pictures.set_folder(folder, images) / "ours"
+    ours_after, _ = pictures.marks(config, images, read_speeds().get(images.name, {}))
+    return keep_fakes(config, images, fakes_paths(config, images, stem, [*ours_after.values()]))
 
 
 def read_changes(pairs: Sequence[str]) -> dict:
@@ -122,6 +151,8 @@ def main() -> None:
     parser.add_argument("--targets", nargs="+", default=list(TARGETS), choices=TARGETS)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="fields of the Config to change")
+    parser.add_argument("--first", type=int, default=1, metavar="EPOCH", help="judge from this epoch on")
+    parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="the --folder of pictures.py")
     parser.add_argument("--folder", type=Path, help="where to write speedrun.md; by default results/")
     options = parser.parse_args()
     changes, rows = read_changes(options.set), []
@@ -129,7 +160,9 @@ def main() -> None:
         config, images, reference, target = prepare(name, changes, options.data_dir)
         found = []
         for seed in options.seeds:
-            seconds, steps, distance = run(dataclasses.replace(config, seed=seed), images, reference, target)
+            seeded = dataclasses.replace(config, seed=seed)
+            keep = keep_for_pictures(seeded, images, options.pictures) if options.pictures else None
+            seconds, steps, distance = run(seeded, images, reference, target, options.first, keep)
             found.append(seconds if distance < target else float("inf"))
             reached = "yes" if distance < target else f"no: {distance:.3g}"
             rows.append([name, f"{target:.3g}", seed, f"{seconds:.0f}", f"{steps:,}", reached, " ".join(options.set)])

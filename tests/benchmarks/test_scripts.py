@@ -242,7 +242,7 @@ def test_pictures(tmp_path, monkeypatch):
         images.images, Thumbnails(), train=np.arange(300), held_out=np.arange(300, 320), count=120, splits=2
     )
     result = pictures.judge_set(images, samples, reference, tmp_path, SpeciesByBrightness())
-    path = pictures.write([result], {"creatures": speed}, 2, tmp_path)
+    path = pictures.write([result], {"creatures": speed}, tmp_path)
     text = path.read_text()
     table = [row for row in cells(text) if len(row) == len(pictures.LONG)]
     by_what = [dict(zip(table[0], row, strict=True)) for row in table[2:]]
@@ -264,7 +264,7 @@ def test_pictures(tmp_path, monkeypatch):
     dozens = plots.open_png(tmp_path / "pictures_creatures.png")
     last = np.concatenate([samples[1].images[:12], samples[3].images[:12]])
     assert (dozens == plots.grid(last, columns=12)).all()
-    row = pictures.readme_row(result, 2)
+    row = pictures.readme_row(result)
     assert len(row) == len(engine.README_HEAD) and row[3].count("/") == 2
 
 
