@@ -254,7 +254,7 @@ class Config(
 # Losses that bring their own penalties (losses.LOSSES has the weights), so a preset's R1 does not apply to them.
 PENALISED_LOSSES = ("wasserstein", "relativistic")
 
-# Shared by all colour presets: ten minutes on two CPU cores.
+# Shared by all colour presets: eight minutes on two CPU cores.
 COLOUR: dict[str, Any] = {
     "epochs": 27,
     "steps_per_epoch": 512,
