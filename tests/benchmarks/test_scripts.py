@@ -528,6 +528,21 @@ def test_a_speedrun_stops_at_its_target_and_does_not_count_judging():
     assert speedrun.run(config, creatures(), Judgements(3.0, 2.0, 2.0, 1.5, 1.2), 1.0)[1:] == (10, 1.2)
 
 
+def test_a_speedrun_can_go_on_to_its_end_and_keeps_what_pictures_looks_for(tmp_path, monkeypatch):
+    config, images = dataclasses.replace(TINY, epochs=5), creatures()
+    speed = {"recipe": engine.step_recipe(config), "ours": 1e-3, "peer": 1.0}
+    monkeypatch.setattr(speedrun, "read_speeds", lambda: {images.name: speed})
+    keep = speedrun.keep_for_pictures(config, images, tmp_path)
+    # Only the third and fourth epoch are judged: no judgement is left for another.
+    found = speedrun.run(config, images, Judgements(2.0, 0.9), 1.0, first=3, keep=keep)
+    assert found[1:] == (8, 0.9)
+    marks, _ = pictures.marks(config, images, speed)
+    folder = pictures.set_folder(tmp_path, images)
+    monkeypatch.setattr(engine, "train_epochs", no_training)
+    last = engine.train_fakes(config, images, folder / "ours", [10])[10]
+    assert 10 in marks.values() and last.shape == (engine.FAKES, *images.shape)
+
+
 def test_a_speedruns_target_is_a_distance_or_a_multiple_of_the_floor(monkeypatch):
     monkeypatch.setattr(speedrun, "load", lambda config: creatures())
     for name in ("dataset_features", "rotation_network"):
