@@ -10,10 +10,10 @@ results/pictures_speed.json and turn minutes into steps. The peer's first measur
     python benchmarks/pictures.py --data-dir data --sets pokemon creatures --seeds 0 1 2 --peer-seeds 0
 
 trains exactly that many steps, so other load on the machine changes no picture. All fakes, and grids of 64, are kept in
---folder and never trained twice. A seed takes ten minutes of two cores, and the peer's as long again. Writes
+--folder and never trained twice. A seed takes eight minutes of two cores, and the peer's ten. Writes
 results/pictures.md with the sets and seeds of this call, pictures of the first fakes, not selected, to
-results/pictures_SET.png (the peer's above ours), and each set's row of
-results/readme_table.md. The peer needs PyTorch: pip install -e .[bench]
+results/pictures_SET.png (the peer's above ours), and each set's row of results/readme_table.md. The peer needs PyTorch:
+pip install -e .[bench]
 """
 
 import argparse
